@@ -1,0 +1,247 @@
+package v1
+
+import "time"
+
+// Service is a program that should run for as long as its manifest is there and says so.
+type Service struct {
+	TypeMeta `json:",inline"`
+	Metadata ObjectMeta     `json:"metadata"`
+	Spec     ServiceSpec    `json:"spec"`
+	Status   *ServiceStatus `json:"status,omitempty" jsonschema:"-"`
+}
+
+// Key implements Object.
+func (s *Service) Key() Key { return Key{Kind: KindService, Name: s.Metadata.Name} }
+
+// Meta implements Object.
+func (s *Service) Meta() *ObjectMeta { return &s.Metadata }
+
+// ServiceSpec is what the user asks for.
+type ServiceSpec struct {
+	Command    Command           `json:"command" jsonschema_description:"What to run: a line (parsed like a shell would, run by /bin/sh only when it needs one) or a list of arguments taken as it stands."`
+	WorkingDir string            `json:"workingDir,omitempty" jsonschema_description:"Folder to run in. Default: the folder of the first .py file of the command, else the home folder."`
+	Enabled    *bool             `json:"enabled,omitempty" jsonschema:"default=true" jsonschema_description:"Whether it starts when the supervisor starts."`
+	Port       Port              `json:"port,omitzero" jsonschema_description:"TCP port that the program listens on, given to it as $PORT; auto picks a free one once and remembers it."`
+	Replicas   *int              `json:"replicas,omitempty" jsonschema:"default=1,minimum=0,maximum=64" jsonschema_description:"How many copies run. More than one with a port needs port: auto."`
+	Env        map[string]string `json:"env,omitempty" jsonschema_description:"Environment. Overrides envFile. $(NAME) refers to another variable."`
+	EnvFile    EnvFiles          `json:"envFile,omitempty" jsonschema_description:"dotenv files, relative to workingDir; later ones win."`
+	User       string            `json:"user,omitempty" jsonschema_description:"User to run as, by name or number. Needs a supervisor that runs as root."`
+	Group      string            `json:"group,omitempty" jsonschema_description:"Group to run as. Default: the user's own."`
+	Umask      string            `json:"umask,omitempty" jsonschema:"pattern=^0?[0-7]{3}$" jsonschema_description:"File mode mask, octal, as a string: \"022\"."`
+	DependsOn  []Dependency      `json:"dependsOn,omitempty" jsonschema_description:"What must be there before this starts."`
+	Restart    Restart           `json:"restart,omitzero" jsonschema_description:"What to do when the program exits."`
+	Stop       Stop              `json:"stop,omitzero" jsonschema_description:"How to stop the program."`
+	Probes     Probes            `json:"probes,omitzero" jsonschema_description:"How to find out that it is up, ready and alive."`
+	Update     Update            `json:"update,omitzero" jsonschema_description:"How a changed manifest is rolled out."`
+	Expose     *Expose           `json:"expose,omitempty" jsonschema_description:"How the service is reached through Caddy."`
+	Resources  Resources         `json:"resources,omitzero" jsonschema_description:"Limits, enforced by the kernel where it can."`
+	WatchDirs  []string          `json:"watchDirs,omitempty" jsonschema_description:"Folders whose disk use is tracked. Default: workingDir."`
+	Logs       LogPolicy         `json:"logs,omitzero" jsonschema_description:"How much of the output is kept."`
+	Autofix    *Autofix          `json:"autofix,omitempty" jsonschema_description:"Repair by a coding agent."`
+}
+
+// EnvFile is one dotenv file. In YAML it is a path, or {path, optional}.
+type EnvFile struct {
+	Path     string `json:"path"`
+	Optional bool   `json:"optional,omitempty"`
+}
+
+// DependencyCondition is how far a dependency must have come.
+type DependencyCondition string
+
+// What a dependant can wait for.
+const (
+	DependStarted   DependencyCondition = "started"
+	DependReady     DependencyCondition = "ready"
+	DependCompleted DependencyCondition = "completed"
+)
+
+// Dependency names a service that must be started, ready or completed (exited 0) first.
+type Dependency struct {
+	Name      string              `json:"name"`
+	Condition DependencyCondition `json:"condition,omitempty" jsonschema:"enum=started,enum=ready,enum=completed,default=ready"`
+}
+
+// RestartPolicy says which exits lead to a restart.
+type RestartPolicy string
+
+// The restart policies.
+const (
+	RestartAlways    RestartPolicy = "Always"
+	RestartOnFailure RestartPolicy = "OnFailure"
+	RestartNever     RestartPolicy = "Never"
+)
+
+// Restart says what happens after an exit. Delays double from Delay to MaxDelay; after MaxAttempts restarts in a row
+// without ResetAfter of health between them the service is given up. Nil pointers take the supervisor's defaults.
+type Restart struct {
+	Policy      RestartPolicy `json:"policy,omitempty" jsonschema:"enum=Always,enum=OnFailure,enum=Never,default=Always"`
+	Delay       *Duration     `json:"delay,omitempty" jsonschema_description:"Wait before the first restart; 0s restarts at once. Default: RESTART_DELAY."`
+	MaxDelay    *Duration     `json:"maxDelay,omitempty" jsonschema_description:"The longest wait. Default: 5m."`
+	MaxAttempts *int          `json:"maxAttempts,omitempty" jsonschema:"minimum=-1" jsonschema_description:"Restarts in a row before giving up; -1 never gives up. Default: MAX_RESTART_ATTEMPTS."`
+	ResetAfter  *Duration     `json:"resetAfter,omitempty" jsonschema_description:"Health that clears the count. Default: 1m."`
+}
+
+// Stop says how a program is stopped: the signal, and after the timeout SIGKILL to all that is left of its tree.
+type Stop struct {
+	Signal  string    `json:"signal,omitempty" jsonschema:"default=SIGTERM"`
+	Timeout *Duration `json:"timeout,omitempty" jsonschema_description:"Default: 10s."`
+}
+
+// Probes are the three questions; their meaning is that of Kubernetes.
+type Probes struct {
+	Startup   *Probe `json:"startup,omitempty" jsonschema_description:"Until it passes once, the others wait; when it fails for good, the program is restarted."`
+	Readiness *Probe `json:"readiness,omitempty" jsonschema_description:"While it fails, the replica gets no traffic and dependants wait."`
+	Liveness  *Probe `json:"liveness,omitempty" jsonschema_description:"When it fails, the program is restarted."`
+}
+
+// Probe is one check: exactly one of HTTPGet, TCPSocket and Exec.
+type Probe struct {
+	HTTPGet          *HTTPGet   `json:"httpGet,omitempty"`
+	TCPSocket        *TCPSocket `json:"tcpSocket,omitempty"`
+	Exec             *ExecProbe `json:"exec,omitempty"`
+	InitialDelay     *Duration  `json:"initialDelay,omitempty" jsonschema_description:"Default: 0s."`
+	Period           *Duration  `json:"period,omitempty" jsonschema_description:"Default: 10s; until the first success a tenth of it, but at least 100ms."`
+	Timeout          *Duration  `json:"timeout,omitempty" jsonschema_description:"Default: 1s."`
+	SuccessThreshold int        `json:"successThreshold,omitempty" jsonschema:"minimum=1,default=1"`
+	FailureThreshold int        `json:"failureThreshold,omitempty" jsonschema:"minimum=1,default=3"`
+}
+
+// HTTPGet passes on a status from 200 to 399.
+type HTTPGet struct {
+	Path    string            `json:"path,omitempty" jsonschema:"default=/"`
+	Port    int               `json:"port,omitempty" jsonschema:"minimum=0,maximum=65535" jsonschema_description:"Default: the service's port."`
+	Host    string            `json:"host,omitempty" jsonschema_description:"Default: 127.0.0.1."`
+	Scheme  string            `json:"scheme,omitempty" jsonschema:"enum=http,enum=https,default=http"`
+	Headers map[string]string `json:"headers,omitempty"`
+}
+
+// TCPSocket passes when the port accepts a connection.
+type TCPSocket struct {
+	Port int    `json:"port,omitempty" jsonschema:"minimum=0,maximum=65535" jsonschema_description:"Default: the service's port."`
+	Host string `json:"host,omitempty" jsonschema_description:"Default: 127.0.0.1."`
+}
+
+// ExecProbe passes when the command exits 0. It runs with the service's folder, environment and user.
+type ExecProbe struct {
+	Command Command `json:"command"`
+}
+
+// UpdateStrategy says how a new version takes over.
+type UpdateStrategy string
+
+// The update strategies.
+const (
+	UpdateRecreate UpdateStrategy = "Recreate"
+	UpdateRolling  UpdateStrategy = "Rolling"
+)
+
+// Update says how a changed manifest is rolled out.
+type Update struct {
+	Strategy UpdateStrategy `json:"strategy,omitempty" jsonschema:"enum=Recreate,enum=Rolling,default=Recreate"`
+}
+
+// Expose says how the service is reached through Caddy.
+type Expose struct {
+	Enabled   *bool  `json:"enabled,omitempty" jsonschema:"default=true"`
+	Subdomain string `json:"subdomain,omitempty" jsonschema_description:"A DNS label; the site is SUBDOMAIN.CADDY_BASE_DOMAIN."`
+	Path      string `json:"path,omitempty" jsonschema_description:"A path below CADDY_DOMAIN, such as /myapp."`
+	Host      string `json:"host,omitempty" jsonschema_description:"A whole host name."`
+	TLS       string `json:"tls,omitempty" jsonschema:"enum=auto,enum=internal,enum=off,default=auto"`
+}
+
+// Resources are limits on the whole process tree (cgroup v2), or on each process (rlimits).
+type Resources struct {
+	MemoryMax ByteSize `json:"memoryMax,omitempty" jsonschema_description:"Memory of the whole tree, such as 512Mi."`
+	CPUMax    CPU      `json:"cpuMax,omitempty" jsonschema_description:"Cores, such as \"1.5\"."`
+	PidsMax   int64    `json:"pidsMax,omitempty" jsonschema:"minimum=0" jsonschema_description:"Processes and threads of the whole tree."`
+	OpenFiles uint64   `json:"openFiles,omitempty" jsonschema_description:"RLIMIT_NOFILE of each process."`
+	CoreSize  ByteSize `json:"coreSize,omitempty" jsonschema_description:"RLIMIT_CORE of each process."`
+}
+
+// LogPolicy bounds what is kept of a service's output.
+type LogPolicy struct {
+	MaxBytes  ByteSize  `json:"maxBytes,omitempty" jsonschema_description:"Size at which a log file is rotated. Default: LOG_MAX_BYTES."`
+	Backups   *int      `json:"backups,omitempty" jsonschema:"minimum=0,maximum=1000" jsonschema_description:"Rotated files kept. Default: LOG_BACKUP_COUNT."`
+	Retention *Duration `json:"retention,omitempty" jsonschema_description:"How long rows stay searchable. Default: LOG_RETENTION_DAYS."`
+}
+
+// Autofix says whether and how a coding agent may repair the service.
+type Autofix struct {
+	Enabled  *bool     `json:"enabled,omitempty" jsonschema:"default=true"`
+	Agent    string    `json:"agent,omitempty"`
+	Model    string    `json:"model,omitempty"`
+	Mode     string    `json:"mode,omitempty" jsonschema:"enum=propose,enum=apply"`
+	Check    string    `json:"check,omitempty" jsonschema_description:"Command that must exit 0 before a fix is taken."`
+	Cooldown *Duration `json:"cooldown,omitempty" jsonschema_description:"Default: 10m."`
+}
+
+// Phase is a service's state in one word.
+type Phase string
+
+// The phases of a service.
+const (
+	PhasePending  Phase = "Pending"  // has yet to be started: waits for a dependency, a port or its turn
+	PhaseStarting Phase = "Starting" // runs, not ready yet
+	PhaseRunning  Phase = "Running"  // runs and is ready
+	PhaseUnready  Phase = "Unready"  // was ready, and its readiness probe fails now
+	PhaseStopping Phase = "Stopping" // was told to stop, is not gone yet
+	PhaseStopped  Phase = "Stopped"  // does not run, as asked
+	PhaseBackoff  Phase = "Backoff"  // exited, and is restarted after a delay
+	PhaseFailed   Phase = "Failed"   // given up: too many restarts, or it cannot be started at all
+	PhaseComplete Phase = "Complete" // exited and the restart policy is content with that
+)
+
+// ServiceStatus is what was observed of a service.
+type ServiceStatus struct {
+	// ObservedRevision is the revision of the manifest that this status speaks of.
+	ObservedRevision string `json:"observedRevision"`
+	// ObservedIntent is the ID of the last intent that was acted on.
+	ObservedIntent string      `json:"observedIntent,omitempty"`
+	Phase          Phase       `json:"phase"`
+	Conditions     []Condition `json:"conditions,omitempty"`
+	// PID is that of the first live replica, 0 when there is none.
+	PID int `json:"pid"`
+	// Port is the port in force, 0 when there is none.
+	Port int `json:"port,omitempty"`
+	// StartedAt is when the first live replica started.
+	StartedAt *time.Time      `json:"startedAt,omitempty"`
+	Replicas  []ReplicaStatus `json:"replicas,omitempty"`
+	// Restarts counts restarts after exits since the manifest was first seen; Attempts those in the present row of failures.
+	Restarts int       `json:"restarts"`
+	Attempts int       `json:"attempts,omitempty"`
+	LastExit *ExitInfo `json:"lastExit,omitempty"`
+	// NextRestart is when the backoff ends.
+	NextRestart *time.Time `json:"nextRestart,omitempty"`
+	URL         string     `json:"url,omitempty"`
+	UpdatedAt   time.Time  `json:"updatedAt"`
+}
+
+// ReplicaStatus is what was observed of one replica.
+type ReplicaStatus struct {
+	Index     int       `json:"index"`
+	Run       string    `json:"run"`
+	PID       int       `json:"pid"`
+	Port      int       `json:"port,omitempty"`
+	Ready     bool      `json:"ready"`
+	StartedAt time.Time `json:"startedAt"`
+	Message   string    `json:"message,omitempty"`
+}
+
+// ExitInfo says how a run ended.
+type ExitInfo struct {
+	// Code is the exit code, or -1 when it was ended by a signal or the truth is not known.
+	Code int `json:"code"`
+	// Signal is the name of the signal that ended it, such as SIGKILL.
+	Signal string `json:"signal,omitempty"`
+	Core   bool   `json:"core,omitempty"`
+	OOM    bool   `json:"oom,omitempty"`
+	// Lost is true when the process is gone and nobody saw how.
+	Lost      bool      `json:"lost,omitempty"`
+	StartedAt time.Time `json:"startedAt"`
+	At        time.Time `json:"at"`
+	// Reason is a sentence: "exited with code 1", "killed by SIGKILL (out of memory)".
+	Reason string `json:"reason"`
+	// LastLines are the last lines of stderr (or stdout, when stderr is empty).
+	LastLines []string `json:"lastLines,omitempty"`
+}
