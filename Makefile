@@ -1,0 +1,89 @@
+# Every target says what it does: `make help`.
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO      ?= go
+TAGS    := sqlite_fts5
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/philiporange/supervisor/pkg/app.Version=$(VERSION)
+# Stamping the VCS state would fail in a tree that git does not trust; the version comes from git describe instead.
+export GOFLAGS := -buildvcs=false
+export CGO_ENABLED := 1
+
+GOLANGCI_VERSION := v2.12.2
+GOFUMPT_VERSION  := v0.10.0
+TOOLS := $(CURDIR)/.cache/bin
+
+SUPERVISOR_DIR ?= $(HOME)/.supervisor
+MANIFESTS      := $(or $(SUPERVISOR_MANIFESTS),$(SUPERVISOR_DIR)/manifests)
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: check-tools
+check-tools:
+	@missing=; for tool in $(GO) gcc; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+		echo "missing:$$missing. Install Go 1.26 or newer (https://go.dev/dl) and gcc (Debian and Ubuntu: apt install gcc libc6-dev)." >&2; exit 1; \
+	fi
+
+.PHONY: build
+build: check-tools ## Build bin/supervisor and bin/supervisor-keeper
+	$(GO) build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/supervisor ./cmd/supervisor
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/supervisor-keeper ./cmd/supervisor-keeper
+
+.PHONY: run
+run: build ## Build and run the daemon; an empty manifest folder is filled from examples/quickstart
+	@mkdir -p "$(MANIFESTS)"; \
+	if [ -z "$$(ls -A "$(MANIFESTS)")" ]; then \
+		cp examples/quickstart/* "$(MANIFESTS)"; \
+		echo "$(MANIFESTS) was empty: the quickstart is in it now. Try: curl http://127.0.0.1:9901"; \
+		command -v node >/dev/null || echo "note: node is not installed; the quickstart's hello service needs it (apt install nodejs)" >&2; \
+	fi
+	SUPERVISOR_DIR="$(SUPERVISOR_DIR)" exec bin/supervisor run
+
+.PHONY: setup
+setup: check-tools
+	@.ci/setup
+
+.PHONY: test
+test: setup generate-check ## Install what the tests need and run all of them
+	$(GO) vet -tags $(TAGS) ./...
+	$(GO) test -tags $(TAGS) -race -timeout 10m ./...
+
+.PHONY: bench
+bench: build ## Measure: cold start, drop to exec, respawn, idle cost, stop; each beside its floor
+	$(GO) run -tags $(TAGS) ./pkg/testenv/bench -bin bin $(BENCHFLAGS)
+
+.PHONY: generate
+generate: ## Write the generated files anew (JSON Schemas, systemd units)
+	$(GO) generate -tags $(TAGS) ./...
+
+.PHONY: generate-check
+generate-check: ## Fail when a generated file is not current
+	@before="$$(git status --porcelain -- manifests examples api; git diff -- manifests examples api)"; \
+	$(GO) generate -tags $(TAGS) ./...; \
+	after="$$(git status --porcelain -- manifests examples api; git diff -- manifests examples api)"; \
+	if [ "$$before" != "$$after" ]; then echo "generated files were not current; they are now: commit them" >&2; exit 1; fi
+
+$(TOOLS)/golangci-lint-$(GOLANGCI_VERSION):
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv $(TOOLS)/golangci-lint $@
+
+$(TOOLS)/gofumpt-$(GOFUMPT_VERSION):
+	GOBIN=$(TOOLS) $(GO) install mvdan.cc/gofumpt@$(GOFUMPT_VERSION)
+	mv $(TOOLS)/gofumpt $@
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## Check style, import walls and common mistakes
+	$< run --build-tags $(TAGS) ./...
+
+.PHONY: fmt
+fmt: $(TOOLS)/gofumpt-$(GOFUMPT_VERSION) ## Format the Go code
+	$< -w api cmd controllers manifests pkg
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin .cache
