@@ -83,7 +83,10 @@ func (d *daemon) launch(n int) (time.Duration, error) {
 		text, _ := os.ReadFile(log.Name())
 		return 0, fmt.Errorf("%w\n%s", err, text)
 	}
-	d.client = client.Unix(filepath.Join(d.dir, "supervisor.sock"))
+	d.client, err = client.New(client.Options{Socket: filepath.Join(d.dir, "supervisor.sock"), UserAgent: "bench"})
+	if err != nil {
+		return 0, err
+	}
 	return last(stamps).Sub(begin), nil
 }
 
