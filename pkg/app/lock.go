@@ -1,0 +1,36 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// lock makes sure that one manager only works on a data folder. The kernel lets go of it when the process ends, however
+// it ends.
+func lock(dir string) (*os.File, error) {
+	path := filepath.Join(dir, "supervisor.lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder := make([]byte, 32)
+		n, _ := f.ReadAt(holder, 0)
+		_ = f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("another supervisor (process %s) works on %s; end it with `supervisor shutdown`, or choose another folder with SUPERVISOR_DIR",
+				strings.TrimSpace(string(holder[:n])), dir)
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	// For the message above only; the lock itself is the kernel's.
+	if err := f.Truncate(0); err == nil {
+		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	return f, nil
+}
