@@ -1,0 +1,99 @@
+package settings
+
+import (
+	"log/slog"
+	"path/filepath"
+	"time"
+)
+
+// KeeperExternal is the value of SUPERVISOR_KEEPER that says: somebody else, such as systemd, starts the keeper.
+const KeeperExternal = "external"
+
+// The formats of the supervisor's own log.
+const (
+	LogText = "text"
+	LogJSON = "json"
+)
+
+// Settings is how the supervisor is set up. It does not change while it runs.
+type Settings struct {
+	// Dir holds all data. Manifests is the folder of manifests.
+	Dir, Manifests string
+	// Keeper is the keeper's program, or KeeperExternal.
+	Keeper string
+	// Host and Port are where the HTTP API listens. Port 0 lets the kernel choose.
+	Host string
+	Port int
+	// LogLevel and LogFormat (LogText or LogJSON) are those of the supervisor's own log.
+	LogLevel  slog.Level
+	LogFormat string
+	// RescanInterval is how often the manifest folder is read although nothing told of a change.
+	RescanInterval time.Duration
+
+	// ServiceHost is the name or address by which people reach services on this machine.
+	ServiceHost string
+	// CaddyAdminURL is Caddy's admin API.
+	CaddyAdminURL string
+	// CaddyDomain is the site below which services have a path. CaddyBaseDomain is the domain below which they have a
+	// subdomain, and CaddyPort the port of those sites.
+	CaddyDomain, CaddyBaseDomain string
+	CaddyPort                    int
+	// CaddyFile is the Caddyfile that is written for people who include it in theirs.
+	CaddyFile string
+
+	// MonitorInterval is the time between two samples of what services use.
+	MonitorInterval time.Duration
+	// LogMaxBytes, LogBackupCount and LogRetention bound the output that is kept of a service whose manifest does not say.
+	LogMaxBytes    int64
+	LogBackupCount int
+	LogRetention   time.Duration
+	// AutofixEnabled and AutofixTimeout are for the repair by coding agents.
+	AutofixEnabled bool
+	AutofixTimeout time.Duration
+	// MaxRestartAttempts (-1: no limit) and RestartDelay apply to a service whose manifest does not say.
+	MaxRestartAttempts int
+	RestartDelay       time.Duration
+
+	all []Setting
+}
+
+// Setting is one setting as it can be shown to people: secrets are masked.
+type Setting struct {
+	// Name is that of the variable, such as SUPERVISOR_PORT.
+	Name    string `json:"name"`
+	Value   string `json:"value"`
+	Default string `json:"default"`
+	// Source is where the value comes from: "default", "detected", "environment", "flag --supervisor-port", or
+	// "/path/.env:3".
+	Source string `json:"source"`
+	Help   string `json:"help"`
+}
+
+// All returns every setting, in the order in which they are documented.
+func (s *Settings) All() []Setting { return append([]Setting(nil), s.all...) }
+
+// Socket is the unix socket of the API.
+func (s *Settings) Socket() string { return filepath.Join(s.Dir, socketName) }
+
+// Database is the SQLite file of status and history.
+func (s *Settings) Database() string { return filepath.Join(s.Dir, "supervisor.db") }
+
+// Log is the supervisor's own log file.
+func (s *Settings) Log() string { return filepath.Join(s.Dir, "supervisor.log") }
+
+// Token is the file that holds the API's bearer token.
+func (s *Settings) Token() string { return filepath.Join(s.Dir, "token") }
+
+// KeeperDir is the keeper's folder.
+func (s *Settings) KeeperDir() string { return filepath.Join(s.Dir, "keeper") }
+
+// Logs is the folder with a folder of output for each service.
+func (s *Settings) Logs() string { return filepath.Join(s.Dir, "logs") }
+
+// Backups is the folder with the backups that precede a repair.
+func (s *Settings) Backups() string { return filepath.Join(s.Dir, "backups") }
+
+// SocketIn is the unix socket of the supervisor whose data is in dir.
+func SocketIn(dir string) string { return filepath.Join(dir, socketName) }
+
+const socketName = "supervisor.sock"

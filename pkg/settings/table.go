@@ -1,0 +1,142 @@
+package settings
+
+import (
+	"strings"
+)
+
+// The names that are needed before the table can be read.
+const (
+	dirName       = "SUPERVISOR_DIR"
+	manifestsName = "SUPERVISOR_MANIFESTS"
+	keeperName    = "SUPERVISOR_KEEPER"
+	hostName      = "SERVICE_HOST"
+)
+
+// Definition is one setting that exists.
+type Definition struct {
+	// Name is that of the variable, Flag that of the command line's flag, without dashes.
+	Name, Flag string
+	// Default is the value of an absent setting. It is a description in parentheses where it depends on the machine.
+	Default string
+	// Help is one sentence without a full stop.
+	Help string
+}
+
+// definition is a row of the table: what is shown of a setting, and how its text becomes a field of Settings.
+//
+// A table, and not struct tags (as caarlos0/env reads them): each value must remember where it came from, down to the
+// line of a .env file, flags must come before the environment, and all errors must name their origin.
+type definition struct {
+	name, def, help string
+	// set parses text into s. Its error says what is allowed.
+	set func(s *Settings, text string) error
+	// mask hides what is secret in a value; nil when there can be nothing.
+	mask func(text string) string
+}
+
+// definitions is the table, in the order of documentation. It is a function so that nobody can change it.
+func definitions() []definition {
+	return []definition{
+		{
+			name: dirName, def: "(~/.supervisor)", help: "folder of all data",
+			set: absolute(func(s *Settings) *string { return &s.Dir }),
+		},
+		{
+			name: manifestsName, def: "(SUPERVISOR_DIR/manifests)", help: "folder of the manifests",
+			set: absolute(func(s *Settings) *string { return &s.Manifests }),
+		},
+		{
+			name: keeperName, def: "(supervisor-keeper beside the program)",
+			help: "the keeper's program, or `external` when systemd starts it", set: setKeeper,
+		},
+		{
+			name: "SUPERVISOR_HOST", def: "0.0.0.0", help: "address on which the HTTP API listens",
+			set: host(func(s *Settings) *string { return &s.Host }),
+		},
+		{
+			name: "SUPERVISOR_PORT", def: "9900", help: "port on which the HTTP API listens; 0 picks a free one",
+			set: integer(func(s *Settings) *int { return &s.Port }, "a port", 0, 65535),
+		},
+		{
+			name: "SUPERVISOR_LOG_LEVEL", def: "info", help: "how much the supervisor says: debug, info, warn or error",
+			set: setLogLevel,
+		},
+		{
+			name: "SUPERVISOR_LOG_FORMAT", def: LogText, help: "how it says it: text or json",
+			set: oneOf(func(s *Settings) *string { return &s.LogFormat }, LogText, LogJSON),
+		},
+		{
+			name: "RESCAN_INTERVAL", def: "60s", help: "how often the manifest folder is read although no change was seen",
+			set: duration(rescanField, minRescan),
+		},
+		{
+			name: hostName, def: "(the machine's first address)", help: "name or address by which people reach services on this machine",
+			set: host(func(s *Settings) *string { return &s.ServiceHost }),
+		},
+		{
+			name: "CADDY_ADMIN_URL", def: "http://localhost:2019", help: "Caddy's admin API: http://HOST:PORT or unix//PATH",
+			set: setCaddyAdmin, mask: maskURL,
+		},
+		{
+			name: "CADDY_DOMAIN", def: "h.ph1l.uk:60443", help: "site below which services have a path",
+			set: domain(func(s *Settings) *string { return &s.CaddyDomain }),
+		},
+		{
+			name: "CADDY_BASE_DOMAIN", def: "ph1l.uk", help: "domain below which services have a subdomain",
+			set: domain(func(s *Settings) *string { return &s.CaddyBaseDomain }),
+		},
+		{
+			name: "CADDY_PORT", def: "60443", help: "port of the subdomains' sites",
+			set: integer(func(s *Settings) *int { return &s.CaddyPort }, "a port", 1, 65535),
+		},
+		{
+			name: "CADDY_SUPERVISOR_FILE", def: "/etc/caddy/supervisor.conf", help: "Caddyfile that is generated",
+			set: absolute(func(s *Settings) *string { return &s.CaddyFile }),
+		},
+		{
+			name: "MONITOR_INTERVAL", def: "60s", help: "time between two samples of what services use",
+			set: duration(monitorField, minMonitor),
+		},
+		{
+			name: "LOG_MAX_BYTES", def: "10485760", help: "size at which a service's log file is rotated",
+			set: size(func(s *Settings) *int64 { return &s.LogMaxBytes }),
+		},
+		{
+			name: "LOG_BACKUP_COUNT", def: "5", help: "rotated log files that are kept",
+			set: integer(func(s *Settings) *int { return &s.LogBackupCount }, "a number of files", 0, 1000),
+		},
+		{
+			name: "LOG_RETENTION_DAYS", def: "7", help: "how long lines stay searchable, in days or with a unit",
+			set: setRetention,
+		},
+		{
+			name: "AUTOFIX_ENABLED", def: "true", help: "whether coding agents may repair services",
+			set: boolean(func(s *Settings) *bool { return &s.AutofixEnabled }),
+		},
+		{
+			name: "AUTOFIX_TIMEOUT", def: "300s", help: "time that a repair may take",
+			set: duration(autofixField, minAutofix),
+		},
+		{
+			name: "MAX_RESTART_ATTEMPTS", def: "3", help: "restarts in a row before a service is given up; -1 never gives up",
+			set: integer(func(s *Settings) *int { return &s.MaxRestartAttempts }, "a number of restarts", -1, 1_000_000),
+		},
+		{
+			name: "RESTART_DELAY", def: "5s", help: "wait before the first restart of a service; 0 restarts at once",
+			set: duration(restartField, 0),
+		},
+	}
+}
+
+// Definitions returns every setting that exists, in the order of documentation.
+func Definitions() []Definition {
+	table := definitions()
+	out := make([]Definition, len(table))
+	for i, d := range table {
+		out[i] = Definition{Name: d.name, Flag: flagName(d.name), Default: d.def, Help: d.help}
+	}
+	return out
+}
+
+// flagName is "supervisor-port" for SUPERVISOR_PORT.
+func flagName(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
