@@ -126,3 +126,11 @@ type LogLine struct {
 	// Cursor resumes a stream after this line. Opaque.
 	Cursor string `json:"cursor,omitempty"`
 }
+
+// LoginLink logs a browser in, once.
+type LoginLink struct {
+	// Path goes behind the supervisor's address.
+	Path string `json:"path"`
+	// ExpiresIn is how long it can be used, in seconds.
+	ExpiresIn int `json:"expires_in"`
+}

@@ -19,6 +19,8 @@ const (
 	CodeUnauthorized Code = "unauthorized" // 401: no proof of who is calling
 	CodeForbidden    Code = "forbidden"    // 403: this caller may not do that
 	CodeNotFound     Code = "not_found"    // 404
+	CodeMethod       Code = "method"       // 405
+	CodeMedia        Code = "media_type"   // 415: a body that is neither JSON nor YAML
 	CodeConflict     Code = "conflict"     // 409: the name is taken, or the state does not allow it
 	CodeStale        Code = "stale"        // 412: the object was changed since it was read
 	CodeTooLarge     Code = "too_large"    // 413

@@ -162,3 +162,19 @@ type SupervisorLogs struct {
 	// Total is how many lines the file has.
 	Total int `json:"total"`
 }
+
+// JobStarted answers what goes on in the background.
+type JobStarted struct {
+	JobID   string `json:"job_id"`
+	Status  string `json:"status"` // started
+	Service string `json:"service,omitempty"`
+	URL     string `json:"url,omitempty"`
+}
+
+// Restored answers the undoing of a fix.
+type Restored struct {
+	Status     string `json:"status"` // restored
+	FixID      uint64 `json:"fix_id"`
+	BackupPath string `json:"backup_path"`
+	Service    string `json:"service"`
+}

@@ -1,0 +1,131 @@
+package rest
+
+import (
+	"context"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	v1 "github.com/philiporange/supervisor/api/v1"
+	"github.com/philiporange/supervisor/api/wire"
+)
+
+// Desired is the desired set as it is in force. What it returns is shared and never changed.
+type Desired interface {
+	Get(key v1.Key) (v1.Object, bool)
+	// List returns the objects of a kind, sorted by name.
+	List(kind string) []v1.Object
+	// File is the manifest that an object comes from, relative to the manifest directory; empty when there is none.
+	File(key v1.Key) string
+	// Problems is what is wrong with the manifest directory.
+	Problems() []v1.Problem
+	// Pending is what vanished in such numbers that it runs on until Prune.
+	Pending() []v1.Key
+	// Prune confirms that what is pending shall go, and returns what that was.
+	Prune(ctx context.Context, actor string) ([]v1.Key, error)
+}
+
+// Document is one object and, where the caller wrote one, its text.
+type Document struct {
+	Object v1.Object
+	// Text is the document as it was sent. When it is nil, a new manifest is made of Object as it stands, and in one that
+	// is there only what differs from Object is changed.
+	Text []byte
+}
+
+// Change puts one field of a manifest. A nil Value removes the field.
+type Change struct {
+	// Path is such as ["spec", "expose", "subdomain"].
+	Path  []string
+	Value any
+}
+
+// Editor edits the manifest directory. Each edit returns when the desired set has taken it in, with the object's new
+// revision. ifMatch is the revision that the object must still have, or empty. Errors are *Error, or v1.FieldErrors, or
+// they are answered as internal.
+type Editor interface {
+	// Decode reads a YAML or JSON text strictly, defaults and validates. A document's `status` is ignored.
+	Decode(text []byte) ([]Document, []v1.Problem)
+	Create(ctx context.Context, d Document, actor string) (revision string, err error)
+	Replace(ctx context.Context, d Document, ifMatch, actor string) (revision string, err error)
+	Change(ctx context.Context, key v1.Key, changes []Change, ifMatch, actor string) (revision string, err error)
+	Delete(ctx context.Context, key v1.Key, ifMatch, actor string) error
+}
+
+// Observed is what is known of the objects. pkg/status fits it as it is.
+type Observed interface {
+	// Status returns an object's status, or nil. It is shared and never changed.
+	Status(key v1.Key) *v1.ServiceStatus
+	WaitStatus(ctx context.Context, key v1.Key, pred func(*v1.ServiceStatus) bool) (*v1.ServiceStatus, error)
+	ObjectInfo(key v1.Key) (id uint64, created, updated time.Time, ok bool)
+	Events(ctx context.Context, f v1.EventFilter) ([]v1.Event, error)
+	// Subscribe fails with v1.ErrGap when changes since from are not kept any more. A channel that is closed while ctx
+	// lives means that the subscriber was too slow.
+	Subscribe(ctx context.Context, from uint64) (<-chan v1.Change, error)
+	Snapshot() (seq uint64, objects []v1.Change)
+}
+
+// Operator takes orders that are not in a manifest.
+type Operator interface {
+	// Intend puts an intent in force, durably, and pokes the reconciler. The status tells by ObservedIntent when it was
+	// acted on.
+	Intend(ctx context.Context, key v1.Key, verb v1.IntentVerb, actor string) (id string, err error)
+	// Shutdown stops everything, and lets the supervisor end some moments after it has returned.
+	Shutdown(ctx context.Context, actor string) (wire.Shutdown, error)
+}
+
+// LogQuery selects rows of a service's log.
+type LogQuery struct {
+	Key v1.Key
+	// Level is info, warning, error, or empty for all.
+	Level         string
+	Limit, Offset int
+}
+
+// LogReader reads what services print.
+type LogReader interface {
+	// Rows returns rows, newest first.
+	Rows(ctx context.Context, q LogQuery) ([]wire.LogRow, error)
+	// Lines calls fn for each line of the services, oldest first, and with Follow goes on until ctx ends.
+	Lines(ctx context.Context, services []string, o wire.LogOptions, fn func(wire.LogLine) error) error
+}
+
+// Meter knows what services use of the machine.
+type Meter interface {
+	// Current is a service's use now; ok is false when it is not known.
+	Current(key v1.Key) (m wire.Metrics, ok bool)
+	// History is oldest first.
+	History(ctx context.Context, key v1.Key, since time.Time) ([]wire.MetricsRow, error)
+}
+
+// Deps are the hands of the API. Logs, Metrics, Schemas and Dashboard may be nil.
+type Deps struct {
+	Desired  Desired
+	Editor   Editor
+	Observed Observed
+	Operator Operator
+	Logs     LogReader
+	Metrics  Meter
+	Auth     *Authorizer
+	Log      *slog.Logger
+
+	// Version says what is running.
+	Version func() wire.Version
+	// Unready says what is missing before the supervisor is ready; nothing means ready.
+	Unready func() []string
+	// Schemas holds the JSON Schemas that are served below /schemas/.
+	Schemas fs.FS
+	// Dashboard answers what is not the API's.
+	Dashboard http.Handler
+	// LogFile is the supervisor's own log.
+	LogFile string
+	// ServiceHost is the name under which services are reached.
+	ServiceHost string
+	// Patience is how long a write waits for the reconciler; default 10 s. A stop may take its own timeout longer.
+	Patience time.Duration
+	// Heartbeat is the longest silence of a stream; default 15 s.
+	Heartbeat time.Duration
+	// MaxStreams bounds the streams that are open at a time; default 64.
+	MaxStreams int
+}

@@ -1,0 +1,188 @@
+package rest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3gen"
+
+	v1 "github.com/philiporange/supervisor/api/v1"
+	"github.com/philiporange/supervisor/api/wire"
+)
+
+// pathParam is gin's form of a parameter in a path.
+var pathParam = regexp.MustCompile(`[:*](\w+)`)
+
+// documentPath is a route's path in OpenAPI's form.
+func documentPath(path string) string { return pathParam.ReplaceAllString(path, "{$1}") }
+
+// openAPI makes the document from the table and the types in it.
+func openAPI(routes []route, version string) ([]byte, error) {
+	doc := &openapi3.T{
+		OpenAPI: "3.0.3",
+		Info: &openapi3.Info{
+			Title: "Supervisor", Version: version,
+			Description: "Services and jobs of one machine. Local programs need no token; everybody else sends Authorization: Bearer TOKEN.",
+		},
+		Paths:      openapi3.NewPaths(),
+		Components: &openapi3.Components{Schemas: openapi3.Schemas{}},
+		Security:   openapi3.SecurityRequirements{{}, {"bearer": []string{}}},
+	}
+	doc.Components.SecuritySchemes = openapi3.SecuritySchemes{
+		"bearer": &openapi3.SecuritySchemeRef{Value: openapi3.NewSecurityScheme().WithType("http").WithScheme("bearer")},
+	}
+	g := schemas{
+		gen: openapi3gen.NewGenerator(
+			openapi3gen.SchemaCustomizer(describe),
+			openapi3gen.CreateTypeNameGenerator(schemaName),
+			openapi3gen.CreateComponentSchemas(openapi3gen.ExportComponentSchemasOptions{
+				ExportComponentSchemas: true, ExportTopLevelSchema: true, ExportGenerics: true,
+			})),
+		known: doc.Components.Schemas,
+	}
+	for i := range routes {
+		op, err := g.operation(&routes[i])
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", routes[i].method, routes[i].path, err)
+		}
+		doc.AddOperation(documentPath(routes[i].path), routes[i].method, op)
+	}
+	data, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
+	}
+	return data, nil
+}
+
+// schemas collects the schemas of types.
+type schemas struct {
+	gen   *openapi3gen.Generator
+	known openapi3.Schemas
+}
+
+func (g *schemas) of(value any) (*openapi3.SchemaRef, error) {
+	ref, err := g.gen.NewSchemaRefForValue(value, g.known)
+	if err != nil {
+		return nil, fmt.Errorf("schema of %T: %w", value, err)
+	}
+	return ref, nil
+}
+
+func (g *schemas) operation(r *route) (*openapi3.Operation, error) {
+	op := openapi3.NewOperation()
+	op.Summary, op.Tags = r.summary, []string{r.tag}
+	op.OperationID = operationID(r)
+	for _, m := range pathParam.FindAllStringSubmatch(r.path, -1) {
+		op.AddParameter(openapi3.NewPathParameter(m[1]).WithSchema(openapi3.NewStringSchema()))
+	}
+	for _, p := range r.query {
+		op.AddParameter(queryParameter(p))
+	}
+	if r.request != nil {
+		ref, err := g.of(r.request)
+		if err != nil {
+			return nil, err
+		}
+		content := openapi3.Content{"application/json": openapi3.NewMediaType().WithSchemaRef(ref)}
+		if r.text {
+			content["application/yaml"] = openapi3.NewMediaType().WithSchemaRef(ref)
+		}
+		if _, isText := r.request.(string); isText {
+			delete(content, "application/json")
+		}
+		op.RequestBody = &openapi3.RequestBodyRef{Value: openapi3.NewRequestBody().WithRequired(true).WithContent(content)}
+	}
+	ok := openapi3.NewResponse().WithDescription("Done.")
+	if r.response != nil {
+		ref, err := g.of(r.response)
+		if err != nil {
+			return nil, err
+		}
+		media := "application/json"
+		if r.stream {
+			media = "text/event-stream"
+		}
+		ok.WithContent(openapi3.Content{media: openapi3.NewMediaType().WithSchemaRef(ref)})
+	}
+	problem, err := g.of(wire.Problem{})
+	if err != nil {
+		return nil, err
+	}
+	op.Responses = openapi3.NewResponses(
+		openapi3.WithStatus(http.StatusOK, &openapi3.ResponseRef{Value: ok}),
+		openapi3.WithName("default", openapi3.NewResponse().WithDescription("What went wrong.").
+			WithContent(openapi3.Content{wire.ProblemType: openapi3.NewMediaType().WithSchemaRef(problem)})))
+	if r.access == accessAnyone {
+		op.Security = openapi3.NewSecurityRequirements()
+	}
+	return op, nil
+}
+
+func operationID(r *route) string {
+	words := []string{strings.ToLower(r.method)}
+	for _, w := range strings.FieldsFunc(r.path, func(c rune) bool { return strings.ContainsRune("/:*-.", c) }) {
+		if w != "api" {
+			words = append(words, w)
+		}
+	}
+	return strings.Join(words, "_")
+}
+
+func queryParameter(p param) *openapi3.Parameter {
+	s := openapi3.NewStringSchema()
+	switch p.schema.(type) {
+	case int:
+		s = openapi3.NewIntegerSchema().WithMin(float64(p.min)).WithMax(float64(p.max)).WithDefault(p.def)
+	case bool:
+		s = openapi3.NewBoolSchema()
+	}
+	for _, word := range p.enum {
+		s.Enum = append(s.Enum, word)
+	}
+	if p.many {
+		s = openapi3.NewArraySchema().WithItems(s)
+	}
+	return openapi3.NewQueryParameter(p.name).WithDescription(p.about).WithSchema(s)
+}
+
+// schemaName names generics without their package path.
+func schemaName(t reflect.Type) string {
+	name := t.Name()
+	base, arg, generic := strings.Cut(name, "[")
+	if !generic {
+		return name
+	}
+	arg = strings.TrimSuffix(arg[strings.LastIndex(arg, ".")+1:], "]")
+	return arg + base
+}
+
+// describe puts into a schema what the Go type does not say: the forms of our value types, and the descriptions.
+func describe(_ string, t reflect.Type, tag reflect.StructTag, s *openapi3.Schema) error {
+	if text := tag.Get("jsonschema_description"); text != "" {
+		s.Description = text
+	}
+	switch t {
+	case reflect.TypeFor[v1.Duration](), reflect.TypeFor[*v1.Duration](), reflect.TypeFor[v1.ByteSize](), reflect.TypeFor[v1.CPU]():
+		*s = openapi3.Schema{Type: &openapi3.Types{"string"}, Description: s.Description}
+	case reflect.TypeFor[v1.Command]():
+		*s = openapi3.Schema{
+			OneOf:       openapi3.SchemaRefs{openapi3.NewStringSchema().NewRef(), openapi3.NewArraySchema().WithItems(openapi3.NewStringSchema()).NewRef()},
+			Description: s.Description,
+		}
+	case reflect.TypeFor[v1.Port](), reflect.TypeFor[*v1.Port]():
+		*s = openapi3.Schema{
+			OneOf: openapi3.SchemaRefs{
+				openapi3.NewIntegerSchema().WithMin(0).WithMax(65535).NewRef(), openapi3.NewStringSchema().WithEnum("auto").NewRef(),
+			},
+			Description: s.Description,
+		}
+	case reflect.TypeFor[v1.EnvFiles]():
+		*s = openapi3.Schema{Type: &openapi3.Types{"array"}, Items: openapi3.NewSchema().NewRef(), Description: s.Description}
+	}
+	return nil
+}
