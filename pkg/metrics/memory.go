@@ -1,13 +1,16 @@
 package metrics
 
-import "time"
+import (
+	"runtime"
+	"time"
+)
 
 // memory is what is known of one process's memory.
 type memory struct {
-	pss     int64 // bytes; valid when read is set
-	rss     int64 // bytes, when pss was read
-	read    time.Time
-	refused bool // the kernel does not let us read it
+	pss     int64     // bytes; valid when read is set
+	rss     int64     // bytes, as /proc/PID/stat told when pss was read
+	read    time.Time // zero: never
+	refused bool      // the kernel does not let us read it
 }
 
 const (
@@ -20,13 +23,22 @@ const (
 	pssDrift = 4
 )
 
+// rssNoise is by how many bytes the RSS of a process may be wrong: the kernel keeps it per core, in batches of 32 pages. A
+// small process may well show none at all. (smaps_rollup walks the pages and is exact.)
+func rssNoise() int64 { return 32 * 4096 * int64(runtime.NumCPU()) }
+
+// drift is how far RSS has moved since PSS was read; 0 within what may be noise.
+func (m *memory) drift(rss int64) int64 {
+	d := rss - m.rss
+	if noise := rssNoise(); -noise <= d && d <= noise {
+		return 0
+	}
+	return d
+}
+
 // stale reports whether PSS should be read anew.
 func (m *memory) stale(now time.Time, rss int64) bool {
-	drift := rss - m.rss
-	if drift < 0 {
-		drift = -drift
-	}
-	return m.read.IsZero() || now.Sub(m.read) > pssAge || drift > m.rss>>pssDrift
+	return m.read.IsZero() || now.Sub(m.read) > pssAge || max(m.drift(rss), -m.drift(rss)) > m.rss>>pssDrift
 }
 
 // at is the memory of a process with the given RSS. Pages that came or went since PSS was read are taken for its own, as
@@ -35,5 +47,5 @@ func (m *memory) at(rss int64) (int64, MemoryKind) {
 	if m.read.IsZero() {
 		return rss, MemoryRSS
 	}
-	return min(rss, max(0, m.pss+rss-m.rss)), MemoryPSS
+	return max(0, m.pss+m.drift(rss)), MemoryPSS
 }

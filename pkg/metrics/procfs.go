@@ -116,60 +116,80 @@ func (p *procReader) stat(pid int) (procStat, error) {
 	return parseStat(b)
 }
 
-// io needs the right to trace the process: as root, or for processes of our own user.
-func (p *procReader) io(pid int) (read, written uint64, ok bool) {
+// errRefused says that the kernel does not let us look: it takes root, or a process of our own user.
+var errRefused = errors.New("refused")
+
+// verdict tells a process that ended while it was looked at (errEnded) from one that may not be looked at.
+func verdict(err error) error {
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		return errEnded
+	}
+	return errRefused
+}
+
+var errEnded = errors.New("the process has ended")
+
+func (p *procReader) io(pid int) (read, written uint64, err error) {
 	b, err := p.read(pidPath(pid, "io"))
 	if err != nil {
-		return 0, 0, false
+		return 0, 0, verdict(err)
 	}
-	return parseIO(b)
+	read, written, ok := parseIO(b)
+	if !ok {
+		return 0, 0, errRefused
+	}
+	return read, written, nil
 }
 
 // pss is the cost of walking the page tables: some 50 µs for a small process, milliseconds for gigabytes.
-func (p *procReader) pss(pid int) (int64, bool) {
+func (p *procReader) pss(pid int) (int64, error) {
 	b, err := p.read(pidPath(pid, "smaps_rollup"))
 	if err != nil {
-		return 0, false
+		return 0, verdict(err)
 	}
-	return parsePSS(b)
+	pss, ok := parsePSS(b)
+	if !ok {
+		return 0, errRefused
+	}
+	return pss, nil
 }
 
-// openFiles is -1 when we may not look.
-func (p *procReader) openFiles(pid int) int {
+func (p *procReader) openFiles(pid int) (int, error) {
 	if p.fdSize {
 		var st unix.Stat_t
 		if err := unix.Fstatat(int(p.root.Fd()), pidPath(pid, "fd"), &st, 0); err != nil {
-			return -1
+			return 0, verdict(err)
 		}
-		return int(st.Size)
+		return int(st.Size), nil
 	}
 	proc, err := p.fs.Proc(pid)
 	if err != nil {
-		return -1
+		return 0, errEnded
 	}
 	n, err := proc.FileDescriptorsLen()
 	if err != nil {
-		return -1
+		return 0, verdict(err)
 	}
-	return n
+	return n, nil
 }
 
 // runID reads the run that a process was started for out of its environment; empty when it has none or we may not look.
-func (p *procReader) runID(pid int) string {
+// final is false for a process without any environment: it may be on its way through exec.
+func (p *procReader) runID(pid int) (id string, final bool) {
 	proc, err := p.fs.Proc(pid)
 	if err != nil {
-		return ""
+		return "", false
 	}
 	env, err := proc.Environ()
 	if err != nil {
-		return ""
+		return "", true
 	}
 	for _, e := range env {
 		if id, ok := strings.CutPrefix(e, RunIDEnv+"="); ok {
-			return id
+			return id, true
 		}
 	}
-	return ""
+	return "", len(env) > 0
 }
 
 // netNamespace names the network namespace of a process; empty when we may not look.

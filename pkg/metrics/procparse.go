@@ -24,8 +24,9 @@ func (s *procStat) gone() bool { return s.state == 'Z' || s.state == 'X' }
 
 var errMalformed = errors.New("malformed")
 
-// parseStat reads a line of /proc/PID/stat. procfs.ProcStat does the same through fmt.Sscan, at some 25 times the cost and
-// with 60 allocations; this runs for every process of the machine (BenchmarkParseStat shows both).
+// parseStat reads a line of /proc/PID/stat. procfs does the same through fmt.Sscan, which with the reading of the file takes
+// 27 µs and 34 allocations where this takes 12 µs, almost all of them the kernel's (BenchmarkParseStat). It runs for every
+// process of the machine in every pass.
 func parseStat(b []byte) (procStat, error) {
 	var s procStat
 	open, end := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')') // the name in between may hold anything, ')' too

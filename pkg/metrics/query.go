@@ -63,7 +63,7 @@ func (h *History) Rows(ctx context.Context, owner string, hours int) ([]Row, err
 			return err
 		}
 		from := now - int64(hours)*hour
-		samples, err := stitch(tx, id, tierFor(from, now), from, now)
+		samples, err := stitch(tx, id, tierFor(from, now), from, now, "series_id", "at", "cpu", "memory", "disk")
 		if err != nil {
 			return err
 		}
@@ -168,7 +168,8 @@ func tierFor(from, now int64) int {
 }
 
 // stitch reads a tier up to its mark, then the finer one up to its mark, and so on to the raw samples: no gap, no double.
-func stitch(tx *gorm.DB, id int64, level int, from, to int64) ([]sample, error) {
+// No columns means all.
+func stitch(tx *gorm.DB, id int64, level int, from, to int64, columns ...string) ([]sample, error) {
 	var out []sample
 	all := tiers()
 	for ; level >= 0; level-- {
@@ -186,7 +187,11 @@ func stitch(tx *gorm.DB, id int64, level int, from, to int64) ([]sample, error) 
 			continue
 		}
 		var part []sample
-		if err := tx.Table(t.table).Where("series_id = ? AND at >= ? AND at < ?", id, from, end).Order("at").Find(&part).Error; err != nil {
+		find := tx.Table(t.table).Where("series_id = ? AND at >= ? AND at < ?", id, from, end).Order("at")
+		if len(columns) > 0 {
+			find = find.Select(columns)
+		}
+		if err := find.Find(&part).Error; err != nil {
 			return nil, err
 		}
 		for i := range part {

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"errors"
 	"os"
 	"slices"
 	"time"
@@ -155,23 +156,42 @@ func (s *scanner) measure(now time.Time) {
 	var unread []*proc
 	for _, r := range s.runs {
 		for _, p := range r.members {
-			p.lastCost, p.lastWait = p.cost, p.waitedFor
-			read, wrote, ok := p.cost.read, p.cost.wrote, false
-			if !p.gone() {
-				if rd, wr, can := s.proc.io(p.pid); can {
-					read, wrote, ok = rd, wr, true
-				}
-			}
-			p.ioKnown = ok
-			p.cost = cost{ticks: p.ticks(), read: read, wrote: wrote}
-			// Of files' bytes the kernel does not tell the children's part: at most all of it.
-			p.waitedFor = cost{ticks: p.childrenTicks(), read: read, wrote: wrote}
+			s.measureOne(p)
 			if !p.gone() && !p.memory.refused && p.memory.stale(now, p.rssPages*s.pageSize) {
 				unread = append(unread, p)
 			}
 		}
 	}
 	s.readPSS(now, unread)
+}
+
+func (s *scanner) measureOne(p *proc) {
+	p.lastWait = p.waitedFor
+	p.cost.ticks = p.ticks()
+	p.files, p.ioKnown = -1, false
+	if !p.gone() {
+		read, wrote, err := s.proc.io(p.pid)
+		p.note(err)
+		if p.ioKnown = err == nil; p.ioKnown {
+			p.cost.read, p.cost.wrote = read, wrote
+		}
+	}
+	if !p.gone() {
+		n, err := s.proc.openFiles(p.pid)
+		p.note(err)
+		if err == nil {
+			p.files = n
+		}
+	}
+	// Of bytes the kernel does not tell the children's part: it is at most all of them.
+	p.waitedFor = cost{ticks: p.childrenTicks(), read: p.cost.read, wrote: p.cost.wrote}
+}
+
+// note marks a process that ended while it was looked at.
+func (p *proc) note(err error) {
+	if errors.Is(err, errEnded) {
+		p.state = 'X'
+	}
 }
 
 // readPSS reads PSS for as many processes as the budget allows, those first that have no reading yet.
@@ -187,9 +207,9 @@ func (s *scanner) readPSS(now time.Time, unread []*proc) {
 		if i%8 == 7 && time.Since(began) > pssBudget {
 			return
 		}
-		pss, ok := s.proc.pss(p.pid)
-		if !ok {
-			p.memory = memory{refused: true}
+		pss, err := s.proc.pss(p.pid)
+		if p.note(err); err != nil {
+			p.memory = memory{refused: errors.Is(err, errRefused)}
 			continue
 		}
 		p.memory = memory{pss: pss, rss: p.rssPages * s.pageSize, read: now}
@@ -206,7 +226,7 @@ func (s *scanner) usage(now time.Time, r *runState) Usage {
 			continue
 		}
 		bytes, kind := p.memory.at(p.rssPages * s.pageSize)
-		one := Usage{MemoryBytes: bytes, MemoryKind: kind, OpenFiles: s.proc.openFiles(p.pid), Threads: p.threads, Processes: 1}
+		one := Usage{MemoryBytes: bytes, MemoryKind: kind, OpenFiles: p.files, Threads: p.threads, Processes: 1}
 		u.add(&one)
 		u.IOKnown = u.IOKnown && p.ioKnown
 	}

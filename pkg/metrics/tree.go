@@ -11,9 +11,9 @@ type proc struct {
 
 	cost      cost // all that it and the children that it waited for have used, as of this pass
 	waitedFor cost // upper bound of the children's part in cost
-	lastCost  cost // as of the pass before
-	lastWait  cost
+	lastWait  cost // waitedFor as of the pass before
 	ioKnown   bool
+	files     int // open files; -1 where we may not look
 	memory    memory
 }
 
@@ -31,7 +31,7 @@ type tree struct {
 	// adopters are the processes that orphans end up with: init, and the parents of leaders.
 	adopters map[int]bool
 	// runID reads the run id out of a process's environment.
-	runID func(pid int) string
+	runID func(pid int) (id string, final bool)
 }
 
 // assign sets the run of every process that belongs to one. Those that have a run keep it.
@@ -67,8 +67,9 @@ func (t *tree) resolve(p *proc, depth int) *runState {
 	}
 	// Its parent is init or the keeper: an orphan of a run, or no concern of ours.
 	if !p.asked {
-		p.asked = true
-		p.run = t.byID[t.runID(p.pid)]
+		var id string
+		id, p.asked = t.runID(p.pid)
+		p.run = t.byID[id]
 	}
 	return p.run
 }
