@@ -265,6 +265,7 @@ func TestNoTraceIsLeft(t *testing.T) {
 	if err := h.Shutdown(h.ctx()); err != nil {
 		t.Fatal(err)
 	}
+	h.down = true
 	h.until("the keeper's cgroup to go", func() bool {
 		_, err := os.Stat(filepath.Dir(cg))
 		return os.IsNotExist(err)

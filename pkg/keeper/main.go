@@ -93,6 +93,24 @@ func settle() {
 	debug.SetGCPercent(50)                                  // little garbage, less memory
 }
 
+// closeInherited closes what our launcher left open, such as the pipe of a terminal that waits for its end. All that is
+// ours closes on exec, which tells the two apart.
+func closeInherited() {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd < 3 {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
 // unblockSignals: a mask of blocked signals would be inherited by all that we start, and the Go runtime puts back in a child
 // what it found at its own start. So it has to start once more without.
 func unblockSignals() {
@@ -139,6 +157,7 @@ func keep(dir, version string, report func(error)) error {
 	if err != nil {
 		logf("%v; going on from the journal", err)
 	}
+	closeInherited()
 	lock, listener, err := hold(dir, from)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type house struct {
 	dir  string
 	logs string
 	runs int
+	down bool // the test has shut the keeper down
 }
 
 // newHouse launches a keeper. At the end of the test everything in it is killed.
@@ -85,6 +86,10 @@ func (h *house) clean() {
 		if log, err := os.ReadFile(filepath.Join(h.dir, process.LogName)); err == nil {
 			h.t.Logf("keeper's log:\n%s", log)
 		}
+	}
+	if h.down {
+		_ = os.RemoveAll(h.dir)
+		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -239,4 +244,12 @@ func alive(pid int) bool {
 	}
 	_, rest, _ := strings.Cut(string(raw), ") ")
 	return !strings.HasPrefix(rest, "Z")
+}
+
+func splitLines(raw []byte) func(func(string) bool) { return strings.Lines(string(raw)) }
+
+// splitFields returns the fields of a stat line after the name.
+func splitFields(raw []byte) []string {
+	_, rest, _ := strings.Cut(string(raw), ") ")
+	return strings.Fields(rest)
 }
