@@ -47,7 +47,7 @@ func definitions() []definition {
 		},
 		{
 			name: keeperName, def: "(supervisor-keeper beside the program)",
-			help: "the keeper's program, or `external` when systemd starts it", set: setKeeper,
+			help: "the keeper's program, or external when systemd starts it", set: setKeeper,
 		},
 		{
 			name: "SUPERVISOR_HOST", def: "0.0.0.0", help: "address on which the HTTP API listens",
