@@ -114,6 +114,8 @@ type Deps struct {
 	Version func() wire.Version
 	// Unready says what is missing before the supervisor is ready; nothing means ready.
 	Unready func() []string
+	// WorkingDir is the folder that a service runs in, also when its manifest does not say; nil shows what the manifest says.
+	WorkingDir func(s *v1.Service) string
 	// Schemas holds the JSON Schemas that are served below /schemas/.
 	Schemas fs.FS
 	// Dashboard answers what is not the API's.

@@ -19,8 +19,8 @@ import (
 func (a *API) view(s *v1.Service) wire.Service {
 	st := a.deps.Observed.Status(s.Key())
 	w := wire.Service{
-		Name: s.Metadata.Name, Command: maskText(s.Spec.Command.String()), WorkingDir: s.Spec.WorkingDir, Port: portOf(s, st),
-		Enabled: enabled(s), WatchDirs: watchDirs(s), File: a.deps.Desired.File(s.Key()), Phase: v1.PhasePending,
+		Name: s.Metadata.Name, Command: maskText(s.Spec.Command.String()), WorkingDir: a.workingDir(s), Port: portOf(s, st),
+		Enabled: enabled(s), WatchDirs: a.watchDirs(s), File: a.deps.Desired.File(s.Key()), Phase: v1.PhasePending,
 	}
 	w.ID, w.CreatedAt, w.UpdatedAt, _ = a.deps.Observed.ObjectInfo(s.Key())
 	if e := s.Spec.Expose; e != nil {
@@ -39,11 +39,21 @@ func running(st *v1.ServiceStatus) bool { return st != nil && st.PID > 0 }
 
 func enabled(s *v1.Service) bool { return s.Spec.Enabled == nil || *s.Spec.Enabled }
 
-func watchDirs(s *v1.Service) []string {
-	if len(s.Spec.WatchDirs) > 0 || s.Spec.WorkingDir == "" {
-		return slices.Concat([]string{}, s.Spec.WatchDirs) // never null
+// watchDirs is never null.
+func (a *API) watchDirs(s *v1.Service) []string {
+	dirs := append([]string{}, s.Spec.WatchDirs...)
+	if dir := a.workingDir(s); len(dirs) == 0 && dir != "" {
+		dirs = append(dirs, dir)
 	}
-	return []string{s.Spec.WorkingDir}
+	return dirs
+}
+
+// workingDir is the folder that the service runs in, also when its manifest does not say.
+func (a *API) workingDir(s *v1.Service) string {
+	if a.deps.WorkingDir != nil {
+		return a.deps.WorkingDir(s)
+	}
+	return s.Spec.WorkingDir
 }
 
 // portOf is the port in force: for `auto` the one that was chosen.
@@ -122,6 +132,10 @@ func decodeOne(data []byte, into any) error {
 		if _, extra := d.Token(); !errors.Is(extra, io.EOF) {
 			err = errors.New("there is more than one value")
 		}
+	}
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) {
+		return Errorf(wire.CodeInvalid, "the body is a JSON %s; send an object, such as {\"name\": \"web\"}", kind.Value)
 	}
 	if err != nil {
 		return Errorf(wire.CodeInvalid, "the body is not a JSON object: %s", err)

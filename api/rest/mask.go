@@ -15,32 +15,51 @@ const mask = "********"
 
 var (
 	// secretName is what the name of a variable, header or flag that holds a secret looks like.
-	secretName = regexp.MustCompile(`(?i)passw|passphrase|secret|token|credential|private|auth|cookie|session|(^|[^a-z])pwd|key($|[^a-z])|apikey|_pat$|dsn`)
+	secretName = regexp.MustCompile(`(?i)passw|passphrase|secret|token|credential|private|auth([^o]|$)|authoriz|cookie|dsn|apikey|(^|[^a-z])(pwd|pat|key)($|[^a-z])`)
 	// secretURL finds the password in scheme://user:password@host.
 	secretURL = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@'"]*:)([^\s/@'"]+)(@)`)
-	// secretWord finds NAME=value and --flag=value or --flag value in a command line; which of them are secrets, their name says.
-	secretWord = regexp.MustCompile(`(^|[\s'"])(-{0,2}([A-Za-z_][\w.-]*)(?:=|(?:\s+)))('[^']*'|"[^"]*"|[^\s'"]+)`)
+	// word is a word of a command line, with its quotes.
+	word = regexp.MustCompile(`(?:'[^']*'|"[^"]*"|[^\s'"]|['"])+`)
+	// assignment is NAME=value or --flag=value.
+	assignment = regexp.MustCompile(`^(['"]?-{0,2}([A-Za-z_][\w.-]*)=)(.+)$`)
 	// reference is a value that only names another variable.
 	reference = regexp.MustCompile(`^['"]?\$(\(\w+\)|\{\w+\}|\w+)['"]?$`)
 )
 
 // maskText hides the passwords of URLs and the values of secret variables and flags in a command line.
 func maskText(s string) string {
-	s = secretURL.ReplaceAllStringFunc(s, func(m string) string {
+	before := ""
+	s = word.ReplaceAllStringFunc(s, func(w string) string {
+		masked := maskWord(before, w)
+		before = w
+		return masked
+	})
+	return maskURL(s)
+}
+
+// maskWord hides one word of a command: the value of NAME=value and --flag=value, or the word after a secret flag.
+func maskWord(before, w string) string {
+	if secretFlag(before) && !strings.HasPrefix(w, "-") && !reference.MatchString(w) {
+		return mask
+	}
+	if parts := assignment.FindStringSubmatch(w); parts != nil && secretName.MatchString(parts[2]) && !reference.MatchString(parts[3]) {
+		return parts[1] + mask
+	}
+	return w
+}
+
+// secretFlag reports whether the word after this one is a secret.
+func secretFlag(w string) bool {
+	return strings.HasPrefix(w, "-") && !strings.Contains(w, "=") && secretName.MatchString(w)
+}
+
+func maskURL(s string) string {
+	return secretURL.ReplaceAllStringFunc(s, func(m string) string {
 		parts := secretURL.FindStringSubmatch(m)
 		if reference.MatchString(parts[2]) {
 			return m
 		}
 		return parts[1] + mask + parts[3]
-	})
-	return secretWord.ReplaceAllStringFunc(s, func(m string) string {
-		parts := secretWord.FindStringSubmatch(m)
-		assigned := strings.HasSuffix(parts[2], "=")
-		flag := strings.HasPrefix(parts[2], "-")
-		if !secretName.MatchString(parts[3]) || reference.MatchString(parts[4]) || (!assigned && !flag) || (!assigned && strings.HasPrefix(parts[4], "-")) {
-			return m
-		}
-		return parts[1] + parts[2] + mask
 	})
 }
 
@@ -57,12 +76,12 @@ func maskLeaf(path []string, before, s string) string {
 	switch {
 	case (parent == "env" || parent == "headers") && secretName.MatchString(last):
 		return mask
-	case parent == "command" && strings.HasPrefix(before, "-") && !strings.Contains(before, "=") && secretName.MatchString(before):
-		return mask
-	case last == "command" || parent == "command":
+	case parent == "command": // a word of a list is one word, whatever is in it
+		return maskURL(maskWord(before, s))
+	case last == "command":
 		return maskText(s)
 	}
-	return secretURL.ReplaceAllString(s, "${1}"+mask+"${3}")
+	return maskURL(s)
 }
 
 // walk rebuilds a JSON value with every string replaced by what leaf makes of it. other is the value at the same place of
@@ -116,7 +135,7 @@ func masked(o v1.Object) (map[string]any, error) {
 
 // unmask puts the secrets of cur back where next holds the mask. It reports whether there was anything to put back; where
 // nothing fits, that is an error of the field.
-func unmask[T v1.Object](next, cur T, known bool) (T, bool, error) {
+func unmask(next, cur v1.Object, known bool) (v1.Object, bool, error) {
 	tree, err := treeOf(next)
 	if err != nil {
 		return next, false, err
@@ -151,12 +170,15 @@ func unmask[T v1.Object](next, cur T, known bool) (T, bool, error) {
 	if !found {
 		return next, false, nil
 	}
-	data, err := json.Marshal(tree)
-	if err != nil {
-		return next, true, fmt.Errorf("put secrets back into %s: %w", next.Key(), err)
+	var out v1.Object = &v1.Service{}
+	if next.Key().Kind == v1.KindCronJob {
+		out = &v1.CronJob{}
 	}
-	var out T
-	if err := json.Unmarshal(data, &out); err != nil {
+	data, err := json.Marshal(tree)
+	if err == nil {
+		err = json.Unmarshal(data, out)
+	}
+	if err != nil {
 		return next, true, fmt.Errorf("put secrets back into %s: %w", next.Key(), err)
 	}
 	return out, true, nil

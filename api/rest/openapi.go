@@ -3,6 +3,7 @@ package rest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"regexp"
@@ -39,7 +40,7 @@ func openAPI(routes []route, version string) ([]byte, error) {
 	g := schemas{
 		gen: openapi3gen.NewGenerator(
 			openapi3gen.SchemaCustomizer(describe),
-			openapi3gen.CreateTypeNameGenerator(schemaName),
+			openapi3gen.CreateTypeNameGenerator(names{}.of),
 			openapi3gen.CreateComponentSchemas(openapi3gen.ExportComponentSchemasOptions{
 				ExportComponentSchemas: true, ExportTopLevelSchema: true, ExportGenerics: true,
 			})),
@@ -52,6 +53,7 @@ func openAPI(routes []route, version string) ([]byte, error) {
 		}
 		doc.AddOperation(documentPath(routes[i].path), routes[i].method, op)
 	}
+	maps.Copy(doc.Components.Schemas, valueSchemas())
 	data, err := json.MarshalIndent(doc, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write the OpenAPI document: %w", err)
@@ -150,39 +152,49 @@ func queryParameter(p param) *openapi3.Parameter {
 	return openapi3.NewQueryParameter(p.name).WithDescription(p.about).WithSchema(s)
 }
 
-// schemaName names generics without their package path.
-func schemaName(t reflect.Type) string {
+// names gives each type a name of its own in the document.
+type names map[string]reflect.Type
+
+// of is the type's own name, but for what both the flat and the full form have, and for generics, whose package path goes.
+func (n names) of(t reflect.Type) string {
 	name := t.Name()
-	base, arg, generic := strings.Cut(name, "[")
-	if !generic {
-		return name
+	if base, arg, generic := strings.Cut(name, "["); generic {
+		name = strings.TrimSuffix(arg[strings.LastIndex(arg, ".")+1:], "]") + base
 	}
-	arg = strings.TrimSuffix(arg[strings.LastIndex(arg, ".")+1:], "]")
-	return arg + base
+	switch t {
+	case reflect.TypeFor[v1.Service](), reflect.TypeFor[v1.CronJob]():
+		name += "Object"
+	case reflect.TypeFor[v1.Problem]():
+		name = "ManifestProblem"
+	}
+	if other, taken := n[name]; taken && other != t {
+		return strings.ReplaceAll(strings.TrimPrefix(t.PkgPath(), "github.com/philiporange/supervisor/"), "/", ".") + "." + name
+	}
+	n[name] = t
+	return name
 }
 
 // describe puts into a schema what the Go type does not say: the forms of our value types, and the descriptions.
 func describe(_ string, t reflect.Type, tag reflect.StructTag, s *openapi3.Schema) error {
-	if text := tag.Get("jsonschema_description"); text != "" {
+	// A struct's schema is shared by all fields of its type: what is said of one field does not belong there.
+	if text := tag.Get("jsonschema_description"); text != "" && t.Kind() != reflect.Struct {
 		s.Description = text
 	}
 	switch t {
-	case reflect.TypeFor[v1.Duration](), reflect.TypeFor[*v1.Duration](), reflect.TypeFor[v1.ByteSize](), reflect.TypeFor[v1.CPU]():
-		*s = openapi3.Schema{Type: &openapi3.Types{"string"}, Description: s.Description}
-	case reflect.TypeFor[v1.Command]():
-		*s = openapi3.Schema{
-			OneOf:       openapi3.SchemaRefs{openapi3.NewStringSchema().NewRef(), openapi3.NewArraySchema().WithItems(openapi3.NewStringSchema()).NewRef()},
-			Description: s.Description,
-		}
-	case reflect.TypeFor[v1.Port](), reflect.TypeFor[*v1.Port]():
-		*s = openapi3.Schema{
-			OneOf: openapi3.SchemaRefs{
-				openapi3.NewIntegerSchema().WithMin(0).WithMax(65535).NewRef(), openapi3.NewStringSchema().WithEnum("auto").NewRef(),
-			},
-			Description: s.Description,
-		}
+	case reflect.TypeFor[v1.Duration](), reflect.TypeFor[v1.ByteSize](), reflect.TypeFor[v1.CPU]():
+		*s = openapi3.Schema{Type: &openapi3.Types{"string"}, Description: s.Description, Nullable: s.Nullable}
 	case reflect.TypeFor[v1.EnvFiles]():
 		*s = openapi3.Schema{Type: &openapi3.Types{"array"}, Items: openapi3.NewSchema().NewRef(), Description: s.Description}
 	}
 	return nil
+}
+
+// valueSchemas are the value types that are structs in Go and something else in JSON.
+func valueSchemas() openapi3.Schemas {
+	text := openapi3.NewStringSchema()
+	command := openapi3.NewOneOfSchema(text, openapi3.NewArraySchema().WithItems(text))
+	command.Description = "A command line, or a list of arguments taken as it stands."
+	port := openapi3.NewOneOfSchema(openapi3.NewIntegerSchema().WithMin(0).WithMax(65535), openapi3.NewStringSchema().WithEnum("auto"))
+	port.Description = "A TCP port, or auto: one that is chosen once and remembered."
+	return openapi3.Schemas{"Command": command.NewRef(), "Port": port.NewRef()}
 }

@@ -283,7 +283,7 @@ func serviceMetricsNow(c *call) (any, error) {
 		return nil, err
 	}
 	m, _ := c.api.meter(s.Key())
-	m.WatchDirs = watchDirs(s)
+	m.WatchDirs = c.api.watchDirs(s)
 	if st := c.api.deps.Observed.Status(s.Key()); st != nil {
 		m.PID, m.RestartCount = orNull(st.PID), st.Restarts
 		if running(st) && st.StartedAt != nil {
