@@ -66,3 +66,8 @@ func (c *Client) Events(ctx context.Context, f v1.EventFilter) ([]v1.Event, erro
 	out, err := get[wire.Events](ctx, c, "/api/v1/events", query)
 	return out.Items, err
 }
+
+// LoginLink makes a link that logs a browser in, once. It works over the unix socket or with the token.
+func (c *Client) LoginLink(ctx context.Context) (wire.LoginLink, error) {
+	return post[wire.LoginLink](ctx, c, "/api/v1/login")
+}

@@ -112,12 +112,13 @@ func (s *Store) RecordEvent(e v1.Event) uint64 {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.ID = s.feed.publish(v1.Change{Kind: v1.ChangeEvent, Key: e.Key, Event: &e})
+	// publish gives e its ID; from then on subscribers read e, and it is never written again.
+	id := s.feed.publish(v1.Change{Kind: v1.ChangeEvent, Key: e.Key, Event: &e})
 	s.pending.events = append(s.pending.events, e)
 	if extra := len(s.pending.events) - maxPendingEvents; extra > 0 {
 		s.pending.events = slices.Delete(s.pending.events, 0, extra)
 	}
 	s.queued++
 	s.wakeWriter()
-	return e.ID
+	return id
 }
