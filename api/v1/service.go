@@ -224,8 +224,16 @@ type ReplicaStatus struct {
 	PID       int       `json:"pid"`
 	Port      int       `json:"port,omitempty"`
 	Ready     bool      `json:"ready"`
-	StartedAt time.Time `json:"startedAt"`
+	StartedAt time.Time `json:"startedAt,omitzero"`
 	Message   string    `json:"message,omitempty"`
+	// LastRun is the newest run whose exit has been accounted for.
+	LastRun string `json:"lastRun,omitempty"`
+	// Attempts counts restarts in the present row of failures; NextStart is when its backoff ends.
+	Attempts  int       `json:"attempts,omitempty"`
+	NextStart time.Time `json:"nextStart,omitzero"`
+	// Failed is true when the replica was given up, Complete when it ended and that was all it had to do.
+	Failed   bool `json:"failed,omitempty"`
+	Complete bool `json:"complete,omitempty"`
 }
 
 // ExitInfo says how a run ended.

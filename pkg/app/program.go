@@ -1,16 +1,22 @@
 package app
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	v1 "github.com/philiporange/supervisor/api/v1"
+	"github.com/philiporange/supervisor/controllers/service"
 	"github.com/philiporange/supervisor/pkg/command"
+	"github.com/philiporange/supervisor/pkg/probe"
 	"github.com/philiporange/supervisor/pkg/process"
 )
 
@@ -24,13 +30,40 @@ type programs struct {
 	accounts  accounts
 }
 
-// spec is all but the run's identity: the caller adds ID, Owner, Slot and Labels. files are the env files that the
-// program was given, for whoever watches them.
-func (p *programs) spec(svc *v1.Service, replica, port int) (spec process.Spec, files []string, err error) {
-	sp := &svc.Spec
-	account, err := p.accounts.get(sp.User)
+// program is what the keeper is to be given for one replica, but for the run's identity.
+func (p *programs) program(svc *v1.Service, replica, port int) (service.Program, error) {
+	spec, resolved, account, err := p.spec(svc, replica, port)
+	out := service.Program{Spec: spec, EnvFiles: resolved.EnvFiles}
 	if err != nil {
-		return spec, nil, &process.StartError{Reason: process.ReasonBadUser, Detail: err.Error()}
+		return out, err
+	}
+	// The base environment is not in the hash: it is the manager's, and a manager that is started from another shell must
+	// not restart everything.
+	sum := sha256.Sum256([]byte(strings.Join([]string{svc.RunHash(), resolved.EnvSum, resolved.Dir, strconv.Itoa(port)}, "\x00")))
+	out.Hash = hex.EncodeToString(sum[:8])
+	out.Exec = func(c v1.Command) (probe.Check, error) {
+		env := map[string]string{}
+		for _, v := range spec.Env {
+			name, value, _ := strings.Cut(v, "=")
+			env[name] = value
+		}
+		r, err := command.Resolve(command.Request{Line: c.Line, Argv: c.Argv, Dir: spec.Dir, Account: account, Vars: env})
+		if err != nil {
+			return nil, err
+		}
+		credential, err := credentials(spec.User, spec.Group)
+		if err != nil {
+			return nil, err
+		}
+		return probe.Exec{Argv: r.Argv, Env: r.Env, Dir: spec.Dir, Credential: credential}, nil
+	}
+	return out, nil
+}
+
+func (p *programs) spec(svc *v1.Service, replica, port int) (spec process.Spec, resolved command.Resolved, account command.Account, err error) {
+	sp := &svc.Spec
+	if account, err = p.accounts.get(sp.User); err != nil {
+		return spec, resolved, account, &process.StartError{Reason: process.ReasonBadUser, Detail: err.Error()}
 	}
 	name := svc.Metadata.Name
 	vars := map[string]string{"SUPERVISOR_SERVICE": name, "SUPERVISOR_REPLICA": strconv.Itoa(replica)}
@@ -44,13 +77,12 @@ func (p *programs) spec(svc *v1.Service, replica, port int) (spec process.Spec, 
 	for _, f := range sp.EnvFile {
 		request.EnvFiles = append(request.EnvFiles, command.EnvFile{Path: f.Path, Optional: f.Optional})
 	}
-	resolved, err := command.Resolve(request)
-	if err != nil {
-		return spec, resolved.EnvFiles, &process.StartError{Reason: process.ReasonBadSpec, Detail: err.Error()}
+	if resolved, err = command.Resolve(request); err != nil {
+		return spec, resolved, account, &process.StartError{Reason: process.ReasonBadSpec, Detail: err.Error()}
 	}
 	sig, err := v1.ParseSignal(sp.Stop.Signal)
 	if err != nil {
-		return spec, resolved.EnvFiles, &process.StartError{Reason: process.ReasonBadSpec, Detail: err.Error()}
+		return spec, resolved, account, &process.StartError{Reason: process.ReasonBadSpec, Detail: err.Error()}
 	}
 	spec = process.Spec{
 		Argv: resolved.Argv, Env: resolved.Env, Dir: resolved.Dir,
@@ -61,7 +93,7 @@ func (p *programs) spec(svc *v1.Service, replica, port int) (spec process.Spec, 
 	if sp.Umask != "" {
 		mask, err := strconv.ParseInt(sp.Umask, 8, 32)
 		if err != nil {
-			return spec, resolved.EnvFiles, &process.StartError{Reason: process.ReasonBadSpec, Detail: fmt.Sprintf("umask %q: %v", sp.Umask, err)}
+			return spec, resolved, account, &process.StartError{Reason: process.ReasonBadSpec, Detail: fmt.Sprintf("umask %q: %v", sp.Umask, err)}
 		}
 		m := int(mask)
 		spec.Umask = &m
@@ -72,7 +104,7 @@ func (p *programs) spec(svc *v1.Service, replica, port int) (spec process.Spec, 
 	if sp.Logs.Backups != nil {
 		spec.Logs.Backups = *sp.Logs.Backups
 	}
-	return spec, resolved.EnvFiles, nil
+	return spec, resolved, account, nil
 }
 
 // base is the folder of an object's manifest.
@@ -155,4 +187,34 @@ func lookup(name string) (command.Account, error) {
 		return command.Account{}, fmt.Errorf("user %q does not exist on this machine; create it, or correct spec.user", name)
 	}
 	return command.Account{Name: u.Username, Home: u.HomeDir}, nil
+}
+
+// credentials are those of a user and group, nil for our own. They are for probes; the keeper looks up its own.
+func credentials(userName, groupName string) (*syscall.Credential, error) {
+	if userName == "" && groupName == "" || os.Getuid() != 0 {
+		return nil, nil //nolint:nilnil // Our own credentials, and no error.
+	}
+	c := &syscall.Credential{}
+	if userName != "" {
+		u, err := user.Lookup(userName)
+		if err != nil {
+			if u, err = user.LookupId(userName); err != nil {
+				return nil, fmt.Errorf("user %q does not exist on this machine", userName)
+			}
+		}
+		uid, _ := strconv.ParseUint(u.Uid, 10, 32)
+		gid, _ := strconv.ParseUint(u.Gid, 10, 32)
+		c.Uid, c.Gid = uint32(uid), uint32(gid)
+	}
+	if groupName != "" {
+		g, err := user.LookupGroup(groupName)
+		if err != nil {
+			if g, err = user.LookupGroupId(groupName); err != nil {
+				return nil, fmt.Errorf("group %q does not exist on this machine", groupName)
+			}
+		}
+		gid, _ := strconv.ParseUint(g.Gid, 10, 32)
+		c.Gid = uint32(gid)
+	}
+	return c, nil
 }

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,8 +57,10 @@ type Resolved struct {
 	Dir string
 	// Shell is true when the line is run by /bin/sh.
 	Shell bool
-	// EnvFiles are the absolute paths of the dotenv files that were asked for, there or not.
+	// EnvFiles are the absolute paths of the dotenv files that were asked for, there or not; EnvSum is a hash of what they
+	// say, empty when there are none.
 	EnvFiles []string
+	EnvSum   string
 }
 
 // Resolve turns a request into what the kernel is given. It reads the dotenv files and nothing else.
@@ -66,8 +70,7 @@ func Resolve(r Request) (Resolved, error) {
 	if out.Dir, err = r.dir(); err != nil {
 		return out, err
 	}
-	env, files, err := r.environment(out.Dir)
-	out.EnvFiles = files
+	env, err := r.environment(out.Dir, &out)
 	if err != nil {
 		return out, err
 	}
@@ -128,8 +131,9 @@ func absolute(path, base, home string) (string, error) {
 }
 
 // environment composes all variables.
-func (r Request) environment(dir string) (env map[string]string, files []string, err error) {
-	env = baseEnv(r.Account)
+func (r Request) environment(dir string, out *Resolved) (map[string]string, error) {
+	env := baseEnv(r.Account)
+	sum := sha256.New()
 	var problems []error
 	for _, f := range r.EnvFiles {
 		path, err := absolute(f.Path, dir, r.Account.Home)
@@ -137,7 +141,7 @@ func (r Request) environment(dir string) (env map[string]string, files []string,
 			problems = append(problems, fmt.Errorf("env file %s: %w", f.Path, err))
 			continue
 		}
-		files = append(files, path)
+		out.EnvFiles = append(out.EnvFiles, path)
 		values, err := readEnvFile(path)
 		if errors.Is(err, fs.ErrNotExist) && f.Optional {
 			continue
@@ -147,9 +151,15 @@ func (r Request) environment(dir string) (env map[string]string, files []string,
 			continue
 		}
 		maps.Copy(env, values)
+		for _, v := range list(values) {
+			fmt.Fprintf(sum, "%d:%s", len(v), v)
+		}
 	}
 	if len(problems) > 0 {
-		return nil, files, errors.Join(problems...)
+		return nil, errors.Join(problems...)
+	}
+	if len(r.EnvFiles) > 0 {
+		out.EnvSum = hex.EncodeToString(sum.Sum(nil)[:8])
 	}
 	maps.Copy(env, r.Vars)
 	maps.Copy(env, r.Env)
@@ -158,12 +168,12 @@ func (r Request) environment(dir string) (env map[string]string, files []string,
 	for name := range r.Env {
 		value, err := expandValue(name, r.Env, env, nil)
 		if err != nil {
-			return nil, files, err
+			return nil, err
 		}
 		expanded[name] = value
 	}
 	maps.Copy(env, expanded)
-	return env, files, nil
+	return env, nil
 }
 
 // baseEnv is what a login would give, and nothing of the supervisor's own.
