@@ -2,6 +2,8 @@ package metrics
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 )
 
@@ -228,6 +231,62 @@ func TestMemoryBetweenReadings(t *testing.T) {
 	}
 	if got, kind := (&memory{}).at(7); got != 7 || kind != MemoryRSS {
 		t.Errorf("unread: %d %s, want RSS", got, kind)
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	t.Parallel()
+	for err, want := range map[error]error{
+		unix.ENOENT: errEnded, unix.ESRCH: errEnded, unix.EACCES: errRefused, unix.EPERM: errRefused,
+		&os.PathError{Op: "open", Err: unix.ESRCH}: errEnded,
+	} {
+		if got := verdict(err); !errors.Is(got, want) {
+			t.Errorf("%v: %v, want %v", err, got, want)
+		}
+	}
+	p := &proc{procStat: procStat{state: 'S'}}
+	if p.note(errRefused); p.gone() {
+		t.Error("a process that may not be looked at was taken for ended")
+	}
+	if p.note(errEnded); !p.gone() {
+		t.Error("a process that ended was not taken for ended")
+	}
+}
+
+func TestOpenFilesOnOldKernels(t *testing.T) {
+	t.Parallel()
+	run := start(t, "exec sleep 100 3</dev/null 4</dev/null", nil)
+	p := newTestScanner(t).proc
+	for _, p.fdSize = range []bool{p.fdSize, false} {
+		eventually(t, "as many open files as are listed, five and what we inherited", func() bool {
+			listed, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", run.PID))
+			n, countErr := p.openFiles(run.PID)
+			return err == nil && countErr == nil && n == len(listed) && n >= 5
+		})
+	}
+	if _, err := p.openFiles(1 << 22); !errors.Is(err, errEnded) {
+		t.Errorf("of nobody: %v", err)
+	}
+}
+
+func TestSumsWithUnknownParts(t *testing.T) {
+	t.Parallel()
+	var sum *int64
+	for _, step := range []struct {
+		add  *int64
+		want int64
+	}{{nil, -1}, {new(int64(3)), 3}, {nil, 3}, {new(int64(4)), 7}} {
+		if sumInto(&sum, step.add); (sum == nil) != (step.want < 0) || (sum != nil && *sum != step.want) {
+			t.Errorf("after %v: %v, want %d", step.add, sum, step.want)
+		}
+	}
+	for _, tt := range [][3]uint64{{10, 4, 6}, {4, 10, 4}, {4, 4, 0}} {
+		if got := since(tt[0], tt[1]); *got != int64(tt[2]) {
+			t.Errorf("since(%d, %d) = %d, want %d", tt[0], tt[1], *got, tt[2])
+		}
+	}
+	if got := (cost{1, 2, 3}).minus(cost{2, 1, 3}); got != (cost{0, 1, 0}) {
+		t.Errorf("cost below zero: %+v", got)
 	}
 }
 
