@@ -88,7 +88,7 @@ func (b *batch) write(tx *gorm.DB) error {
 		case portRow:
 			ports = append(ports, v)
 		case LastGood:
-			lastGood = append(lastGood, lastGoodRow{Kind: key.a, Name: key.b, File: v.File, Revision: v.Revision, Data: v.Data})
+			lastGood = append(lastGood, lastGoodRow{Kind: key.a, Name: key.b, File: v.File, Revision: v.Revision, Data: v.Text})
 		}
 		if err != nil {
 			return fmt.Errorf("write %s/%s: %w", key.a, key.b, err)

@@ -185,8 +185,8 @@ type LastGood struct {
 	Key v1.Key
 	// File is the manifest it came from, relative to the manifest directory.
 	File string
-	// Data is the document's YAML. It is shared: do not change it.
-	Data     []byte
+	// Text is the document's YAML. It is shared: do not change it.
+	Text     []byte
 	Revision string
 }
 
@@ -208,12 +208,12 @@ func (s *Store) LoadLastGood(context.Context) ([]LastGood, error) {
 	return out, nil
 }
 
-// SaveLastGood puts an object's last good text. The store keeps g.Data itself: do not change it afterwards. It is written
+// SaveLastGood puts an object's last good text. The store keeps g.Text itself: do not change it afterwards. It is written
 // with the next batch (see Durable).
 func (s *Store) SaveLastGood(_ context.Context, g LastGood) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.lastGood[g.Key]; ok && old.Revision == g.Revision && old.File == g.File && slices.Equal(old.Data, g.Data) {
+	if old, ok := s.lastGood[g.Key]; ok && old.Revision == g.Revision && old.File == g.File && slices.Equal(old.Text, g.Text) {
 		return nil
 	}
 	s.lastGood[g.Key] = g

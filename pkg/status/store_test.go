@@ -24,7 +24,7 @@ func TestEverythingSurvivesAReopen(t *testing.T) {
 		LastExit:   &v1.ExitInfo{Code: 1, LastLines: []string{"boom"}},
 	}
 	in := v1.Intent{Key: web, Verb: v1.IntentStop, ID: "i1", Session: "s1", Time: started}
-	good := LastGood{Key: web, File: "web.yaml", Data: []byte("kind: Service\n"), Revision: "r1"}
+	good := LastGood{Key: web, File: "web.yaml", Text: []byte("kind: Service\n"), Revision: "r1"}
 	s.PutObject(web, "r1")
 	s.SetStatus(web, st)
 	s.SetPort("Service/web/0", 4711)

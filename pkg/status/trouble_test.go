@@ -71,7 +71,7 @@ func TestDamageInUse(t *testing.T) {
 	s.PutObject(web, "r1")
 	s.SetStatus(web, &v1.ServiceStatus{PID: 1})
 	s.SetPort("Service/web/0", 4000)
-	good := LastGood{Key: web, File: "web.yaml", Data: []byte("x"), Revision: "r1"}
+	good := LastGood{Key: web, File: "web.yaml", Text: []byte("x"), Revision: "r1"}
 	if err := errors.Join(s.SaveLastGood(testContext(t), good), s.PutIntent(testContext(t), v1.Intent{Key: web, Verb: v1.IntentStop})); err != nil {
 		t.Fatal(err)
 	}

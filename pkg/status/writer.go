@@ -294,7 +294,7 @@ func (s *Store) load(db *gorm.DB) error {
 	for _, r := range lastGood {
 		if !known(tableLastGood, r.Kind, r.Name) {
 			key := v1.Key{Kind: r.Kind, Name: r.Name}
-			s.lastGood[key] = LastGood{Key: key, File: r.File, Data: r.Data, Revision: r.Revision}
+			s.lastGood[key] = LastGood{Key: key, File: r.File, Text: r.Data, Revision: r.Revision}
 		}
 	}
 	return nil
