@@ -43,7 +43,7 @@ type series struct {
 func (series) TableName() string { return "series" }
 
 // sample is a row of any tier. Its tables are clustered by series and time, so that a day of one service is read from a few
-// neighbouring pages. Small integers keep rows at some 40 bytes.
+// neighbouring pages. Small integers keep a row at some 50 bytes.
 type sample struct {
 	SeriesID int64  `gorm:"primaryKey;autoIncrement:false"`
 	At       int64  `gorm:"primaryKey;autoIncrement:false"` // Unix seconds; the start of the step
