@@ -16,5 +16,5 @@ func main() {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 		os.Exit(1)
 	}
-	os.Exit(cli.Run(context.Background(), cli.Program{Version: app.Version}, env, os.Args[1:]))
+	os.Exit(cli.Run(context.Background(), cli.Program{Version: app.Version, Validate: validate}, env, os.Args[1:]))
 }

@@ -112,8 +112,8 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 type cli struct {
 	Environment
 	program Program
-	// server is the value of --server.
-	server string
+	// server is the value of --server, where the address at which a supervisor was looked for.
+	server, where string
 }
 
 func (c *cli) root() *cobra.Command {

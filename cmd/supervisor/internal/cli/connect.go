@@ -33,6 +33,7 @@ func (c *cli) connect(cmd *cobra.Command) (*client.Client, error) {
 	o := client.Options{UserAgent: "cli"}
 	if c.server != "" {
 		o.URL, o.Token = c.server, c.getenv("SUPERVISOR_TOKEN")
+		c.where = c.server
 		return client.New(o)
 	}
 	dir, err := settings.Dir(c.sources(cmd))
@@ -40,7 +41,7 @@ func (c *cli) connect(cmd *cobra.Command) (*client.Client, error) {
 		return nil, err
 	}
 	o.Socket = settings.SocketIn(dir)
-	c.server = o.Socket // for what explain says
+	c.where = o.Socket
 	return client.New(o)
 }
 
@@ -58,9 +59,9 @@ func (c *cli) explain(err error) string {
 	var p *wire.Problem
 	switch {
 	case errors.Is(err, client.ErrNotRunning) && errors.Is(err, syscall.EACCES):
-		return fmt.Sprintf("the supervisor at %s belongs to another user; call it as that user, or with sudo", c.server)
+		return fmt.Sprintf("the supervisor at %s belongs to another user; call it as that user, or with sudo", c.where)
 	case errors.Is(err, client.ErrNotRunning):
-		return fmt.Sprintf("no supervisor is running at %s; start one with `supervisor run`", c.server)
+		return fmt.Sprintf("no supervisor is running at %s; start one with `supervisor run`", c.where)
 	case errors.As(err, &p) && p.Status == http.StatusUnauthorized:
 		return err.Error() + "\nPut the token (the file `token` in that supervisor's data folder) into SUPERVISOR_TOKEN."
 	}

@@ -210,7 +210,7 @@ func (c *cli) describeCronJob(j *v1.CronJob) {
 	}
 	c.field("Running", yesNo(st.Running))
 	if st.LastRun != nil {
-		c.field("Last run", strings.TrimSpace(ago(now, *st.LastRun)+" "+outcome(st)))
+		c.field("Last run", strings.TrimSuffix(ago(now, *st.LastRun)+", "+outcome(st), ", "))
 	}
 	if st.NextRun != nil {
 		c.field("Next run", fmt.Sprintf("%s (%s)", in(now, *st.NextRun), st.NextRun.Format(time.RFC3339)))

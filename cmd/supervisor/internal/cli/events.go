@@ -89,31 +89,31 @@ func (c *cli) events(ctx context.Context, api *client.Client, o eventsOptions) e
 	if !o.watch {
 		return c.printEvents(page, o)
 	}
-	t := newEventTable(o.form)
-	header := !o.noHeader
-	show := func(e *v1.Event) error {
-		if o.form == formJSON || o.form == formYAML {
-			return c.printLine(o.form, e)
-		}
-		t.rows = append(t.rows, eventRow(e, o.form, c.Now(), true))
-		c.printTable(c.Out, t, "", header)
-		header = false
-		return nil
-	}
 	// The stream begins where the page ends; an event's ID is its place in the stream.
-	last := uint64(0)
+	t, last := newEventTable(o.form), uint64(0)
+	lines := o.form == formJSON || o.form == formYAML
 	for i := range page {
 		last = max(last, page[i].ID)
-		if err := show(&page[i]); err != nil {
+		if !lines {
+			t.rows = append(t.rows, eventRow(&page[i], o.form, c.Now(), true))
+		} else if err := c.printLine(o.form, &page[i]); err != nil {
 			return err
 		}
+	}
+	if !lines {
+		c.printTable(c.Out, t, "", !o.noHeader)
 	}
 	return api.Watch(ctx, last, client.Watcher{Change: func(ch v1.Change) error {
 		if ch.Event == nil || ch.Event.ID <= last || !f.Matches(ch.Event) {
 			return nil
 		}
 		last = ch.Event.ID
-		return show(ch.Event)
+		if lines {
+			return c.printLine(o.form, ch.Event)
+		}
+		t.rows = append(t.rows, eventRow(ch.Event, o.form, c.Now(), true))
+		c.printTable(c.Out, t, "", false)
+		return nil
 	}})
 }
 
@@ -150,11 +150,11 @@ func eventRow(e *v1.Event, form string, now time.Time, stream bool) []string {
 		object = display(e.Key)
 	}
 	if form == formWide {
-		return []string{e.Time.Local().Format(time.RFC3339), string(e.Type), e.Reason, object, e.Actor, e.Message}
+		return []string{e.Time.In(now.Location()).Format(time.RFC3339), string(e.Type), e.Reason, object, e.Actor, e.Message}
 	}
 	when := ago(now, e.Time)
 	if stream {
-		when = e.Time.Local().Format(time.TimeOnly)
+		when = e.Time.In(now.Location()).Format(time.TimeOnly)
 	}
 	return []string{when, string(e.Type), e.Reason, object, e.Message}
 }

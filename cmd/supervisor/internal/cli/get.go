@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -144,7 +143,7 @@ func (c *cli) getProblems(ctx context.Context, api *client.Client, o getOptions)
 	case o.watch:
 		return usagef("problems cannot be watched; `supervisor events -w` tells of new ones")
 	case o.form == formJSON || o.form == formYAML:
-		return c.printValue(o.form, wire.Problems{Items: slices.Concat([]v1.Problem{}, problems)})
+		return c.printValue(o.form, wire.Problems{Items: append([]v1.Problem{}, problems...)})
 	case o.form == formName:
 		for _, p := range problems {
 			c.printf("%s\n", p.File)

@@ -16,15 +16,19 @@ import (
 func (c *cli) versionCommand() *cobra.Command {
 	var form string
 	var clientOnly bool
+	type build struct {
+		Version string `json:"version"`
+		Go      string `json:"go"`
+	}
 	type versions struct {
-		Client wire.Version  `json:"client"`
+		Client build         `json:"client"`
 		Server *wire.Version `json:"server,omitempty"`
 	}
 	cmd := &cobra.Command{
 		Use: "version", Short: "Say which version this is, and which one runs", Args: noArgs,
 		RunE: c.online(func(ctx context.Context, api *client.Client, _ []string) error {
-			v := versions{Client: wire.Version{Version: c.program.Version, Go: runtime.Version()}}
-			var failed error
+			v := versions{Client: build{c.program.Version, runtime.Version()}}
+			var failed error // told after what is known
 			if !clientOnly {
 				server, err := api.Version(ctx)
 				if err == nil {
@@ -33,16 +37,7 @@ func (c *cli) versionCommand() *cobra.Command {
 				failed = err
 			}
 			if form != formTable {
-				// The client's own fields that only a daemon has would be empty.
-				type build struct {
-					Version string `json:"version"`
-					Go      string `json:"go"`
-				}
-				out := map[string]any{"client": build{v.Client.Version, v.Client.Go}}
-				if v.Server != nil {
-					out["server"] = v.Server
-				}
-				if err := c.printValue(form, out); err != nil {
+				if err := c.printValue(form, v); err != nil {
 					return err
 				}
 				return failed

@@ -85,6 +85,9 @@ func parseNames(args []string, kind string) ([]ref, error) {
 			}
 			r.Name = name
 		}
+		if r.Name == "" {
+			return nil, usagef("a name is empty")
+		}
 		if !slices.Contains(refs, r) {
 			refs = append(refs, r)
 		}
@@ -138,6 +141,7 @@ func (e notFoundError) Error() string {
 
 func notFound(ctx context.Context, api *client.Client, r ref, of []string) error {
 	e := notFoundError{of: of, name: r.Name}
+	wanted := strings.ToLower(r.Name)
 	best := 3 // more edits make it another word
 	for _, k := range of {
 		objects, err := api.Objects(ctx, k, "")
@@ -145,9 +149,10 @@ func notFound(ctx context.Context, api *client.Client, r ref, of []string) error
 			continue // it was only for the hint
 		}
 		for _, o := range objects {
-			name := o.Key().Name
-			if d := levenshtein.Distance(strings.ToLower(name), strings.ToLower(r.Name), nil); d < min(best, len(name)) {
-				best, e.close = d, name
+			name := strings.ToLower(o.Key().Name)
+			d := levenshtein.Distance(name, wanted, nil)
+			if d < min(best, len(name)) && (d < 2 || name[0] == wanted[0]) {
+				best, e.close = d, o.Key().Name
 			}
 		}
 	}

@@ -1,10 +1,6 @@
 package cli
 
-import (
-	"errors"
-
-	"github.com/spf13/cobra"
-)
+import "github.com/spf13/cobra"
 
 func (c *cli) validateCommand() *cobra.Command {
 	var quiet bool
@@ -16,9 +12,6 @@ The exit code is 1 when there is one.`,
 		Example: "  supervisor validate ~/.supervisor/manifests\n  supervisor validate web.yaml api.yaml",
 		Args:    minArgs("a folder or files"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if c.program.Validate == nil {
-				return errors.New("this program was built without the reader of manifests")
-			}
 			objects, problems := 0, 0
 			var failed error
 			for _, path := range args {
