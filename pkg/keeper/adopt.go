@@ -108,10 +108,16 @@ func (k *Keeper) adoptRun(r *run, held map[process.RunID]heldFDs) {
 	if !handed {
 		fds = heldFDs{Out: -1, Err: -1, Pidfd: -1}
 	}
+	p, there := readProc(r.Run.PID)
+	same := there && r.Run.PID > 0 && p.ticks == r.Ticks
+	leader := 0
+	if same {
+		leader = r.Run.PID
+	}
 	output := [2]int{fds.Out, fds.Err}
 	if !handed && r.Fifo != "" {
 		for i, name := range fifoNames {
-			fd, err := unix.Open(r.Fifo+name.suffix, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+			fd, err := openFifo(r.Fifo+name.suffix, leader, i+1)
 			if err != nil && !errors.Is(err, unix.ENOENT) {
 				k.log("run %s: open its %s: %v", r.Run.ID, name.log, err)
 			}
@@ -123,8 +129,6 @@ func (k *Keeper) adoptRun(r *run, held map[process.RunID]heldFDs) {
 	}
 	k.openStreams(r, output, true)
 
-	p, there := readProc(r.Run.PID)
-	same := there && r.Run.PID > 0 && p.ticks == r.Ticks
 	switch {
 	case r.Leader != nil: // what it left behind was being ended
 		r.reaped = true
@@ -237,7 +241,7 @@ func (k *Keeper) removeStrays() {
 		}
 	}
 	k.mu.Unlock()
-	folders := []string{k.dir + "/fifo"}
+	folders := []string{k.fifos}
 	if k.groups.root != "" {
 		folders = append(folders, k.groups.root)
 	}

@@ -27,9 +27,7 @@ type cgroups struct {
 
 // findCgroups looks for hierarchies that can be written. name tells keepers of different folders apart.
 func findCgroups(dir string) *cgroups {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(dir)) // a hash takes everything
-	name := fmt.Sprintf("supervisor-%08x", h.Sum32())
+	name := "supervisor-" + dirHash(dir)
 	c := &cgroups{controllers: map[string]bool{}, v1: map[string]string{}}
 	own := ownCgroups()
 	for _, m := range cgroupMounts() {

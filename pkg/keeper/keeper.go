@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -20,6 +19,7 @@ import (
 // Keeper holds all runs. One process has at most one: it reaps every child that the process has.
 type Keeper struct {
 	dir     string
+	fifos   string // folder of the FIFOs
 	version string
 	boot    string
 	session string
@@ -88,11 +88,12 @@ func newKeeper(dir, version string, log func(string, ...any)) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "fifo"), 0o700); err != nil {
-		return nil, fmt.Errorf("make folder: %w", err)
+	fifos, err := fifoDir(dir)
+	if err != nil {
+		return nil, err
 	}
 	k := &Keeper{
-		dir: dir, version: version, boot: bootID(), log: log,
+		dir: dir, fifos: fifos, version: version, boot: bootID(), log: log,
 		poll:     poll,
 		pool:     newBufferPool(pumpWorkers()),
 		files:    &logFiles{files: map[string]*logFile{}},

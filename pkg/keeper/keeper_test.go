@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -176,7 +177,7 @@ func TestWhatAProgramFinds(t *testing.T) {
 	mask := 0o077
 	core := int64(1 << 20)
 	s := h.sh(`umask; ulimit -n; ulimit -c; pwd; echo $SUPERVISOR_RUN_ID; cat /proc/$$/oom_score_adj
-		grep -E 'SigIgn|SigBlk' /proc/$$/status; echo to-stdout > /dev/stdout; read x; echo $?; echo $(ls /proc/self/fd); env | wc -l`)
+		grep -E 'SigIgn|SigBlk' /proc/self/status; echo to-stdout > /dev/stdout; read x; echo $?; echo $(ls /proc/self/fd); env | wc -l`)
 	s.Umask, s.Dir = &mask, h.dir
 	s.Limits = process.Limits{OpenFiles: 77, CoreSize: &core}
 	s.Env = append(s.Env, "A=b")
@@ -251,10 +252,18 @@ func TestNoTraceIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.ended(r.ID)
-	h.until("the FIFOs to go", func() bool {
-		entries, err := os.ReadDir(filepath.Join(h.dir, "fifo"))
-		return err == nil && len(entries) == 0
-	})
+	fifos := func() []string {
+		var found []string
+		for _, pattern := range []string{"/run/supervisor-*", "/run/user/*/supervisor-*", "/dev/shm/supervisor-*", h.dir + "/fifo"} {
+			matches, err := filepath.Glob(pattern + "/" + strconv.FormatInt(int64(h.pid()), 36) + "-*")
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = append(found, matches...)
+		}
+		return found
+	}
+	h.until("the FIFOs to go", func() bool { return len(fifos()) == 0 })
 	if cg == "" {
 		return
 	}

@@ -232,7 +232,8 @@ func (k *Keeper) close() {
 	k.poll.close()
 	k.spawner.close()
 	k.groups.close()
-	_ = k.listener.Close() // removes the socket
+	_ = unix.Rmdir(k.fifos) // not empty when something is left
+	_ = k.listener.Close()  // removes the socket
 }
 
 // errHeld says that another keeper has the folder.

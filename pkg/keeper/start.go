@@ -42,7 +42,7 @@ func (k *Keeper) start(spec *process.Spec) (process.Change, error) {
 	k.starting[spec.ID] = underway
 	k.slots[spec.Slot] = spec.ID
 	k.lastFifo++
-	fifo := filepath.Join(k.dir, "fifo", strconv.FormatUint(uint64(os.Getpid()), 36)+"-"+strconv.FormatUint(k.seq, 36)+"-"+strconv.FormatUint(k.lastFifo, 36))
+	fifo := filepath.Join(k.fifos, strconv.FormatUint(uint64(os.Getpid()), 36)+"-"+strconv.FormatUint(k.seq, 36)+"-"+strconv.FormatUint(k.lastFifo, 36))
 	k.mu.Unlock()
 
 	r, err := k.launch(spec, fifo)

@@ -84,7 +84,7 @@ func (f *Fake) Stop(ctx context.Context, id process.RunID, sig syscall.Signal, g
 		return nil
 	}
 	r.run.State = process.Stopping
-	owner, stubborn := r.run.Owner, r.stubborn
+	owner, stubborn := r.run.Owner, r.stubborn || harmless(sig)
 	if stubborn && sig != syscall.SIGKILL {
 		f.armLocked(id, r, grace)
 	}
@@ -94,6 +94,16 @@ func (f *Fake) Stop(ctx context.Context, id process.RunID, sig syscall.Signal, g
 		f.ExitSignal(id, sig)
 	}
 	return nil
+}
+
+// harmless tells whether a program that does nothing about a signal goes on.
+func harmless(sig syscall.Signal) bool {
+	switch sig {
+	case syscall.SIGCONT, syscall.SIGCHLD, syscall.SIGURG, syscall.SIGWINCH:
+		return true
+	default:
+		return false
+	}
 }
 
 // armLocked sets the instant of SIGKILL; a second Stop only brings it nearer.
@@ -111,7 +121,7 @@ func (f *Fake) armLocked(id process.RunID, r *fakeRun, grace time.Duration) {
 	})
 }
 
-// Signal implements process.Keeper. SIGKILL ends the run, and so does SIGTERM where it is not ignored.
+// Signal implements process.Keeper. SIGKILL ends the run, and so does what ends a program by default where it is not ignored.
 func (f *Fake) Signal(ctx context.Context, id process.RunID, sig syscall.Signal, tree bool) error {
 	if err := f.reachable(ctx); err != nil {
 		return err
@@ -123,7 +133,7 @@ func (f *Fake) Signal(ctx context.Context, id process.RunID, sig syscall.Signal,
 		return fmt.Errorf("signal run %s: %w", id, process.ErrUnknownRun)
 	}
 	f.signals = append(f.signals, SignalCall{ID: id, Signal: sig, Tree: tree})
-	ends := sig == syscall.SIGKILL || (sig == syscall.SIGTERM && !r.stubborn)
+	ends := sig == syscall.SIGKILL || (!r.stubborn && !harmless(sig))
 	f.mu.Unlock()
 	if ends {
 		f.ExitSignal(id, sig)
