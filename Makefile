@@ -32,7 +32,7 @@ check-tools:
 .PHONY: build
 build: check-tools ## Build bin/supervisor and bin/supervisor-keeper
 	$(GO) build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/supervisor ./cmd/supervisor
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/supervisor-keeper ./cmd/supervisor-keeper
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/supervisor-keeper ./cmd/supervisor-keeper
 
 .PHONY: run
 run: build ## Build and run the daemon; an empty manifest folder is filled from examples/quickstart

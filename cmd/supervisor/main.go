@@ -8,6 +8,7 @@ import (
 
 	"github.com/philiporange/supervisor/cmd/supervisor/internal/cli"
 	"github.com/philiporange/supervisor/pkg/app"
+	"github.com/philiporange/supervisor/pkg/settings"
 )
 
 func main() {
@@ -16,5 +17,9 @@ func main() {
 		fmt.Fprintf(os.Stderr, "error: %v\n", err)
 		os.Exit(1)
 	}
-	os.Exit(cli.Run(context.Background(), cli.Program{Version: app.Version, Validate: validate}, env, os.Args[1:]))
+	program := cli.Program{Version: app.Version, Validate: validate, Daemon: daemon}
+	os.Exit(cli.Run(context.Background(), program, env, os.Args[1:]))
 }
+
+// daemon makes what `supervisor run` runs.
+func daemon(s *settings.Settings) (cli.Daemon, error) { return app.New(s) }

@@ -61,8 +61,8 @@ type Config struct {
 	Program func(svc *v1.Service, replica, port int) (Program, error)
 	// Track is told the env files of a service, to be watched.
 	Track func(key v1.Key, files []string)
-	// LastLines returns the last lines that a replica has written, newest last.
-	LastLines func(logDir string, n int) []string
+	// LastLines returns the last lines that a run has written, newest last.
+	LastLines func(run process.Run, n int) []string
 	// Enqueue asks for another name to be reconciled.
 	Enqueue func(key v1.Key)
 	// Session is the keeper's session: intents of another one are void.

@@ -219,7 +219,7 @@ func (r *Reconciler) settleExits(key v1.Key, in input, m *memory) []process.RunI
 		info := exitInfo(run)
 		told, bad := account(in, m, run, info, run.Exit.At.Sub(run.StartedAt))
 		if bad {
-			info.LastLines = r.c.LastLines(run.LogDir, lastLines)
+			info.LastLines = r.c.LastLines(run, lastLines)
 		}
 		kind, reason := v1.EventNormal, "Exited"
 		if bad {

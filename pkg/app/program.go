@@ -218,3 +218,18 @@ func credentials(userName, groupName string) (*syscall.Credential, error) {
 	}
 	return c, nil
 }
+
+// workingDir is the folder that a service runs in; what the manifest says when that cannot be told.
+func (p *programs) workingDir(svc *v1.Service) string {
+	account, err := p.accounts.get(svc.Spec.User)
+	if err != nil {
+		return svc.Spec.WorkingDir
+	}
+	dir, err := command.Dir(command.Request{
+		Line: svc.Spec.Command.Line, Argv: svc.Spec.Command.Argv, Dir: svc.Spec.WorkingDir, Base: p.base(svc.Key()), Account: account,
+	})
+	if err != nil {
+		return svc.Spec.WorkingDir
+	}
+	return dir
+}

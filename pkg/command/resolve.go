@@ -278,3 +278,6 @@ func list(env map[string]string) []string {
 	}
 	return out
 }
+
+// Dir is the folder that a request's program runs in.
+func Dir(r Request) (string, error) { return r.dir() }

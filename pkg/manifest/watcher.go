@@ -35,7 +35,7 @@ type Options struct {
 type Watcher struct {
 	root    string
 	options Options
-	pokes   chan chan error
+	pokes   chan poke
 
 	accepted  map[string]*File      // what is in force, by path
 	unsettled map[string]*unsettled // changed files that may not be finished
@@ -62,24 +62,31 @@ func NewWatcher(root string, o Options) *Watcher {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Watcher{
-		root: root, options: o, pokes: make(chan chan error),
+		root: root, options: o, pokes: make(chan poke),
 		accepted: map[string]*File{}, unsettled: map[string]*unsettled{}, missing: map[string]time.Time{},
 		watched: map[string]bool{}, tracked: map[v1.Key][]string{}, seen: map[string]identity{},
 	}
 }
 
+// poke asks for a look at once.
+type poke struct {
+	gone string // a file that is missing because it was meant to be
+	done chan struct{}
+}
+
 // Poke looks at the tree at once and returns when deliver has returned for what was found. Whoever has just written a file
-// calls it instead of waiting for the event.
-func (w *Watcher) Poke(ctx context.Context) error {
-	done := make(chan error, 1)
+// calls it instead of waiting for the event. gone is a file, relative to the root, that the caller has removed: no second
+// look is needed to believe that. It may be empty.
+func (w *Watcher) Poke(ctx context.Context, gone string) error {
+	p := poke{gone: gone, done: make(chan struct{})}
 	select {
-	case w.pokes <- done:
+	case w.pokes <- p:
 	case <-ctx.Done():
 		return fmt.Errorf("look at the manifests: %w", ctx.Err())
 	}
 	select {
-	case err := <-done:
-		return err
+	case <-p.done:
+		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("look at the manifests: %w", ctx.Err())
 	}
@@ -128,7 +135,7 @@ func (w *Watcher) Run(ctx context.Context, deliver func(Listing)) error {
 		events, faults = kernel.Events, kernel.Errors
 	}
 	for {
-		var poke chan error
+		var p poke
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -138,13 +145,16 @@ func (w *Watcher) Run(ctx context.Context, deliver func(Listing)) error {
 			}
 		case err := <-faults:
 			w.options.Log.Warn("manifest watch: everything is looked at again", "err", err)
-		case poke = <-w.pokes:
+		case p = <-w.pokes:
 		case <-timer.C:
 		}
 		begin := time.Now()
+		if p.gone != "" && w.accepted[p.gone] != nil {
+			w.missing[p.gone] = begin.Add(-secondLook)
+		}
 		wait := w.look(begin, deliver)
-		if poke != nil {
-			poke <- nil
+		if p.done != nil {
+			close(p.done)
 		}
 		wait = min(wait, w.checkTracked())
 		// A flood of events must not take more than half of our time.
