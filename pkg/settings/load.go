@@ -39,7 +39,7 @@ func System(flags map[string]string) (Sources, error) {
 	if resolved, err := filepath.EvalSymlinks(exe); err == nil {
 		exe = resolved // a link in ~/bin must not hide the keeper that lies beside the program itself
 	}
-	home, _ := os.UserHomeDir() //nolint:errcheck // without one, ~ cannot be used, and that is said where it is
+	home, _ := os.UserHomeDir() // without one, ~ cannot be used, and that is said where it is used
 	return Sources{Flags: flags, Environ: os.Environ(), WorkingDir: wd, Home: home, Executable: exe, DetectHost: DetectHost}, nil
 }
 

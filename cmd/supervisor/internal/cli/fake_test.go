@@ -91,7 +91,7 @@ func newWorld(t *testing.T) *world {
 // serve opens the API.
 func (w *world) serve() *world {
 	w.t.Helper()
-	l, err := net.Listen("unix", settings.SocketIn(w.dir)) //nolint:noctx // closed by the server
+	l, err := net.Listen("unix", settings.SocketIn(w.dir))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -133,11 +133,9 @@ func (c *cli) unwell(services []v1.Object) {
 			continue
 		}
 		st := statusOf(s)
-		switch st.Phase {
-		case v1.PhaseRunning, v1.PhaseStopped, v1.PhaseComplete:
-			if reason(st) == "" || st.Phase == v1.PhaseStopped {
-				continue
-			}
+		content := st.Phase == v1.PhaseRunning || st.Phase == v1.PhaseComplete
+		if st.Phase == v1.PhaseStopped || (content && reason(st) == "") {
+			continue
 		}
 		t.rows = append(t.rows, []string{s.Metadata.Name, string(st.Phase), reason(st)})
 	}

@@ -179,5 +179,5 @@ func nameColor(name string) string {
 	for _, r := range name {
 		sum = sum*31 + int(r)
 	}
-	return colors[uint(sum)%uint(len(colors))] //nolint:gosec // a hash may wrap
+	return colors[uint(sum)%uint(len(colors))]
 }

@@ -140,7 +140,7 @@ func TestGetWatch(t *testing.T) {
 	key := v1.Key{Kind: v1.KindService, Name: "api"}
 	w.change(v1.Change{Seq: 2, Kind: v1.ChangeStatus, Key: v1.Key{Kind: v1.KindService, Name: "off"}})
 	w.mu.Lock()
-	api := *w.objects[key].(*v1.Service) //nolint:forcetypeassert,errcheck // it was made as one
+	api := *w.objects[key].(*v1.Service)
 	api.Status = &v1.ServiceStatus{Phase: v1.PhaseRunning, PID: 5, StartedAt: ptr(noon)}
 	w.objects[key] = &api
 	w.mu.Unlock()

@@ -19,22 +19,24 @@ func (c *cli) watch(ctx context.Context, api *client.Client, refs []ref, o getOp
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	dirty := make(chan struct{}, 1)
-	mark := func() error {
+	mark := func() {
 		select {
 		case dirty <- struct{}{}:
 		default:
 		}
-		return nil
 	}
 	ended := make(chan error, 1)
 	go func() {
 		ended <- api.Watch(ctx, 0, client.Watcher{
-			Snapshot: func(wire.Snapshot) error { return mark() },
+			Snapshot: func(wire.Snapshot) error {
+				mark()
+				return nil
+			},
 			Change: func(ch v1.Change) error {
-				if ch.Kind == v1.ChangeEvent {
-					return nil
+				if ch.Kind != v1.ChangeEvent {
+					mark()
 				}
-				return mark()
+				return nil
 			},
 		})
 	}()
@@ -84,14 +86,14 @@ func (v *view) show(objects []v1.Object) error {
 	for _, o := range objects {
 		k := o.Key()
 		present[k] = true
-		print, err := v.fingerprint(o)
+		now, err := v.fingerprint(o)
 		if err != nil {
 			return err
 		}
-		if v.seen[k] == print {
+		if v.seen[k] == now {
 			continue
 		}
-		v.seen[k] = print
+		v.seen[k] = now
 		if err := v.print(k, o); err != nil {
 			return err
 		}

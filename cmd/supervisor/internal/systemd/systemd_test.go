@@ -45,7 +45,7 @@ func TestExamples(t *testing.T) {
 				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 					t.Fatal(err)
 				}
-				if err := os.WriteFile(path, u.Text, 0o644); err != nil { //nolint:gosec // to be read by everybody
+				if err := os.WriteFile(path, u.Text, 0o644); err != nil {
 					t.Fatal(err)
 				}
 				continue
@@ -101,7 +101,7 @@ func TestVerify(t *testing.T) {
 	}
 	o := systemd.Options{Supervisor: filepath.Join(bin, "supervisor"), Keeper: filepath.Join(bin, "supervisor-keeper"), Dir: data, Home: data}
 	for _, path := range []string{o.Supervisor, o.Keeper} {
-		if err := os.WriteFile(path, []byte("#!/bin/sh\n"), 0o755); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
