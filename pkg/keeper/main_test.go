@@ -65,7 +65,7 @@ func launch(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	return process.LaunchCommand(ctx, []string{self, "--dir", dir}, []string{keeperMode + "=one"}, dir)
+	return process.LaunchCommand(ctx, []string{self, "--dir", dir}, []string{keeperMode + "=one", "GORACE=atexit_sleep_ms=0"}, dir)
 }
 
 func (h *house) connect() *process.Client {

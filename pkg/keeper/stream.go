@@ -20,6 +20,10 @@ const (
 	blockSize = 256 << 10
 	// pipeSize is what a pipe grows to once its program writes faster than we are woken.
 	pipeSize = 1 << 20
+	// A program that writes more than paceFrom bytes at a time is left alone for the time of pace: its pipe fills meanwhile,
+	// and we move large blocks instead of being woken for each of its writes.
+	paceFrom = 16 << 10
+	pace     = 300 * time.Microsecond
 	// timeFormat is RFC3339Nano with all nine digits, so that lines are aligned and sort as text.
 	timeFormat = "2006-01-02T15:04:05.000000000Z"
 )
@@ -69,6 +73,7 @@ type stream struct {
 	fd     int
 	token  uint64
 	size   int // of the pipe
+	pacer  *time.Timer
 	closed bool
 	eof    chan struct{}
 
@@ -103,29 +108,43 @@ func (s *stream) ready(uint32) {
 	if s.closed {
 		return
 	}
-	s.stepLocked(b)
-	if !s.closed {
-		_ = s.poll.rearm(s.fd, s.token, unix.EPOLLIN) // fails for a closed one only
+	n := s.stepLocked(b)
+	switch {
+	case s.closed:
+	case n < paceFrom || n >= len(b.in):
+		s.rearmLocked()
+	case s.pacer == nil:
+		s.pacer = time.AfterFunc(pace, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if !s.closed {
+				s.rearmLocked()
+			}
+		})
+	default:
+		s.pacer.Reset(pace)
 	}
 }
 
-// stepLocked moves one block and tells whether there may be more.
-func (s *stream) stepLocked(b *buffers) bool {
-	n, err := unix.Read(s.fd, b.in)
-	switch {
-	case n > 0:
-		s.feed(b.in[:n], time.Now(), b.out)
-		if n >= s.size-s.size/4 && s.size < pipeSize && s.grow(s.fd, pipeSize) {
-			s.size = pipeSize
+func (s *stream) rearmLocked() { _ = s.poll.rearm(s.fd, s.token, unix.EPOLLIN) } // fails for a closed one only
+
+// stepLocked moves one block and returns its size; 0 when there is none, or no more.
+func (s *stream) stepLocked(b *buffers) int {
+	for {
+		n, err := unix.Read(s.fd, b.in)
+		switch {
+		case n > 0:
+			s.feed(b.in[:n], time.Now(), b.out)
+			if n >= s.size-s.size/4 && s.size < pipeSize && s.grow(s.fd, pipeSize) {
+				s.size = pipeSize
+			}
+			return n
+		case err == unix.EINTR:
+			continue
+		case n == 0 && err == nil:
+			s.closeLocked()
 		}
-		return true
-	case err == unix.EINTR:
-		return true
-	case n == 0 && err == nil:
-		s.closeLocked()
-		return false
-	default: // EAGAIN
-		return false
+		return 0 // the end, or nothing at present
 	}
 }
 
@@ -137,7 +156,7 @@ func (s *stream) drain() bool {
 	defer s.mu.Unlock()
 	// A pipe's worth: what a writer that is left adds meanwhile is for the next turn.
 	for range 2*pipeSize/blockSize + 2 {
-		if s.closed || !s.stepLocked(b) {
+		if s.closed || s.stepLocked(b) == 0 {
 			break
 		}
 	}
