@@ -31,7 +31,7 @@ const (
 type Daemon interface {
 	// Run works until ctx ends, and then leaves: services run on. It returns nil when it was told to end.
 	Run(ctx context.Context) error
-	// Shutdown stops every service, in reverse order of dependency, after which Run returns. actor is who asked for it.
+	// Shutdown stops every service, in reverse order of dependency; Run is ended after it. actor is who asked for it.
 	Shutdown(ctx context.Context, actor string) (wire.Shutdown, error)
 }
 

@@ -137,7 +137,7 @@ func TestGolden(t *testing.T) {
 			"delete svc -l team=web", "delete cj --all", "delete", "delete nothing-like-it", "get",
 		},
 		"house": {"status", "version", "version --client", "version -o json", "prune", "prune -y", "prune", "shutdown", "status extra"},
-		"usage": {"gett", "get --frob", "run", "validate", "--version", "events extra"},
+		"usage": {"gett", "get --frob", "run now", "validate", "--version", "events extra"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := full(t)

@@ -26,9 +26,6 @@ func (c *cli) runCommand() *cobra.Command {
 Each setting is a flag, a variable of the environment, or a line in .env in the working directory or the data folder; the
 first of these that says something counts. Times are seconds, or have a unit: 500ms, 5s, 2m, 1h.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if c.program.Daemon == nil {
-				return errors.New("this program was built without the daemon")
-			}
 			s, err := settings.Load(c.sources(cmd))
 			if err != nil {
 				return err
