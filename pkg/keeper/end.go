@@ -271,10 +271,7 @@ func (k *Keeper) finish(r *run, left []string) {
 	k.changedLocked(r)
 	close(r.complete)
 	k.mu.Unlock()
-	r.removeFifos()
-	if err := r.cgroup.remove(); err != nil && len(left) == 0 {
-		k.log("run %s: %v", r.Run.ID, err)
-	}
+	k.janitor.add(r)
 }
 
 func describe(members []proc) []string {

@@ -32,6 +32,7 @@ type Keeper struct {
 	groups  *cgroups
 	scan    *scanner
 	pipes   pipeBudget
+	janitor janitor
 
 	lock     *os.File // of the folder
 	listener *net.UnixListener
@@ -110,6 +111,7 @@ func newKeeper(dir, version string, log func(string, ...any)) (*Keeper, error) {
 	}
 	k.scan = &scanner{leaders: k.leaders}
 	k.pipes.init()
+	k.janitor.log = log
 	return k, nil
 }
 

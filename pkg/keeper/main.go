@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -90,7 +89,6 @@ func settle() {
 	_ = unix.Chdir("/")                                     // so that no file system is held busy by us
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) // what a program leaves behind comes to us, not to init
 	runtime.GOMAXPROCS(min(runtime.GOMAXPROCS(0), 4))       // more only costs memory
-	debug.SetGCPercent(50)                                  // little garbage, less memory
 }
 
 // closeInherited closes what our launcher left open, such as the pipe of a terminal that waits for its end. All that is
@@ -231,6 +229,7 @@ func (k *Keeper) close() {
 	k.mu.Unlock()
 	k.poll.close()
 	k.spawner.close()
+	k.janitor.tidy()
 	k.groups.close()
 	_ = unix.Rmdir(k.fifos) // not empty when something is left
 	_ = k.listener.Close()  // removes the socket
