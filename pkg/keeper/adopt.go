@@ -95,7 +95,7 @@ func (k *Keeper) findUnrecorded(runs []*run) {
 		if p.pid != p.sid || p.dead() {
 			continue
 		}
-		r := missing[environRunID(p.pid)]
+		r := missing[environRunID(p.pid, k.dir)]
 		if r != nil && (r.Run.PID == 0 || p.ticks < r.Ticks) {
 			r.Run.PID, r.Ticks = p.pid, p.ticks
 		}

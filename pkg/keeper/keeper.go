@@ -84,7 +84,7 @@ type run struct {
 }
 
 // newKeeper makes a keeper without runs, that does nothing yet.
-func newKeeper(dir, version string, log func(string, ...any)) (*Keeper, error) {
+func newKeeper(dir, version string, useCgroups bool, log func(string, ...any)) (*Keeper, error) {
 	poll, err := newPoller()
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func newKeeper(dir, version string, log func(string, ...any)) (*Keeper, error) {
 		pool:     newBufferPool(pumpWorkers()),
 		files:    &logFiles{files: map[string]*logFile{}},
 		spawner:  &spawner{oom: newOOMGuard()},
-		groups:   findCgroups(dir),
+		groups:   &cgroups{},
 		runs:     map[process.RunID]*run{},
 		slots:    map[string]process.RunID{},
 		pids:     map[int]*run{},
@@ -109,7 +109,10 @@ func newKeeper(dir, version string, log func(string, ...any)) (*Keeper, error) {
 		// Numbers of a later keeper are higher, so that a client need not know which keeper it hears.
 		seq: uint64(time.Now().UnixNano()),
 	}
-	k.scan = &scanner{leaders: k.leaders}
+	if useCgroups {
+		k.groups = findCgroups(dir)
+	}
+	k.scan = &scanner{dir: dir, leaders: k.leaders}
 	k.pipes.init()
 	k.janitor.log = log
 	return k, nil

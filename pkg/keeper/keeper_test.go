@@ -54,33 +54,41 @@ func TestStopLeavesNothing(t *testing.T) {
 		"stubborn daemon":      "(setsid sh -c 'trap \"\" TERM; while :; do sleep 1; done' </dev/null >/dev/null 2>&1 &) ; sleep 1000",
 		"stopped":              "kill -STOP $$; sleep 1000",
 	} {
-		t.Run(name, func(t *testing.T) {
-			h := newHouse(t)
-			s := h.sh(script)
-			h.start(s)
-			h.until("its processes", func() bool {
-				want := 1
-				if strings.ContainsAny(script, "&") {
-					want = 2
+		for _, cgroups := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, cgroups %v", name, cgroups), func(t *testing.T) {
+				t.Parallel()
+				h := newHouse(t, fmt.Sprintf("--cgroups=%v", cgroups))
+				s := h.sh(script)
+				h.start(s)
+				h.until("its processes", func() bool {
+					want := 1
+					if strings.ContainsAny(script, "&") {
+						want = 2
+					}
+					return len(h.marked()) >= want
+				})
+				if err := h.Stop(h.ctx(), s.ID, syscall.SIGTERM, 300*time.Millisecond); err != nil {
+					t.Fatal(err)
 				}
-				return len(h.marked()) >= want
+				e := h.ended(s.ID)
+				if !e.Stopped {
+					t.Errorf("exit %+v is not marked as stopped", e)
+				}
+				if left := h.marked(); len(left) > 0 {
+					t.Errorf("processes %v are left; exit %+v", left, e)
+				}
 			})
-			if err := h.Stop(h.ctx(), s.ID, syscall.SIGTERM, 300*time.Millisecond); err != nil {
-				t.Fatal(err)
-			}
-			e := h.ended(s.ID)
-			if !e.Stopped {
-				t.Errorf("exit %+v is not marked as stopped", e)
-			}
-			if left := h.marked(); len(left) > 0 {
-				t.Errorf("processes %v are left; exit %+v", left, e)
-			}
-		})
+		}
 	}
 }
 
 func TestLeaderLeavesTree(t *testing.T) {
-	h := newHouse(t)
+	for _, cgroups := range []string{"--cgroups=true", "--cgroups=false"} {
+		t.Run(cgroups, func(t *testing.T) { leaderLeavesTree(t, newHouse(t, cgroups)) })
+	}
+}
+
+func leaderLeavesTree(t *testing.T, h *house) {
 	s := h.sh("sleep 1000 & exit 3")
 	s.StopGrace = 200 * time.Millisecond
 	h.start(s)
@@ -190,7 +198,7 @@ func TestWhatAProgramFinds(t *testing.T) {
 	got := h.text(s, "stdout")
 	want := []string{
 		"0077", "77", "2048", h.dir, string(s.ID), strings.TrimSpace(string(own)),
-		"SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000", "to-stdout", "1", "0 1 2 3", "5",
+		"SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000", "to-stdout", "1", "0 1 2 3", "6",
 	}
 	if len(got) > 2 {
 		got[2] = "2048" // the unit of ulimit -c differs between shells
@@ -282,7 +290,12 @@ func TestNoTraceIsLeft(t *testing.T) {
 }
 
 func TestKeeperKilled(t *testing.T) {
-	h := newHouse(t)
+	for _, cgroups := range []string{"--cgroups=true", "--cgroups=false"} {
+		t.Run(cgroups, func(t *testing.T) { keeperKilled(t, newHouse(t, cgroups)) })
+	}
+}
+
+func keeperKilled(t *testing.T, h *house) {
 	counter := h.sh("i=0; while [ $i -lt 4000 ]; do i=$((i+1)); echo line $i; [ $((i%20)) = 0 ] && sleep 0.005; done")
 	h.start(counter)
 	quick := h.sh("sleep 0.3; exit 9")

@@ -31,6 +31,7 @@ func Main(args []string, version string) int {
 	}
 	flags := flag.NewFlagSet("supervisor-keeper", flag.ContinueOnError)
 	dir := flags.String("dir", defaultDir(), "folder of socket, journal and pipes")
+	useCgroups := flags.Bool("cgroups", true, "make a cgroup for each run where that is possible; else trees are followed through /proc")
 	printVersion := flags.Bool("version", false, "print the version and end")
 	printProtocol := flags.Bool("protocol", false, "print the protocol version and end")
 	if err := flags.Parse(args); err != nil {
@@ -45,7 +46,7 @@ func Main(args []string, version string) int {
 		return 0
 	}
 	report := readiness()
-	err := keep(*dir, version, report)
+	err := keep(*dir, version, *useCgroups, report)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "supervisor-keeper: %v\n", err)
 		report(err)
@@ -130,7 +131,7 @@ func unblockSignals() {
 	}
 }
 
-func keep(dir, version string, report func(error)) error {
+func keep(dir, version string, useCgroups bool, report func(error)) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
@@ -161,7 +162,7 @@ func keep(dir, version string, report func(error)) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
-	k, err := newKeeper(dir, version, logf)
+	k, err := newKeeper(dir, version, useCgroups, logf)
 	if err != nil {
 		return err
 	}

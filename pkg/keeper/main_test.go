@@ -31,22 +31,23 @@ func TestMain(m *testing.M) {
 // house is a keeper in a temporary folder, and a client of it.
 type house struct {
 	*process.Client
-	t    testing.TB
-	dir  string
-	logs string
-	runs int
-	down bool // the test has shut the keeper down
+	t     testing.TB
+	dir   string
+	logs  string
+	flags []string
+	runs  int
+	down  bool // the test has shut the keeper down
 }
 
 // newHouse launches a keeper. At the end of the test everything in it is killed.
-func newHouse(t testing.TB) *house {
+func newHouse(t testing.TB, flags ...string) *house {
 	t.Helper()
 	// Not t.TempDir: the name of the test would make the socket's path too long.
 	dir, err := os.MkdirTemp("", "keep")
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, dir: dir, logs: filepath.Join(dir, "logs")}
+	h := &house{t: t, dir: dir, logs: filepath.Join(dir, "logs"), flags: flags}
 	h.launch()
 	h.Client = h.connect()
 	t.Cleanup(h.clean)
@@ -55,17 +56,17 @@ func newHouse(t testing.TB) *house {
 
 func (h *house) launch() {
 	h.t.Helper()
-	if err := launch(h.t.Context(), h.dir); err != nil {
+	if err := launch(h.t.Context(), h.dir, h.flags...); err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-func launch(ctx context.Context, dir string) error {
+func launch(ctx context.Context, dir string, flags ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	return process.LaunchCommand(ctx, []string{self, "--dir", dir}, []string{keeperMode + "=one", "GORACE=atexit_sleep_ms=0"}, dir)
+	return process.LaunchCommand(ctx, append([]string{self, "--dir", dir}, flags...), []string{keeperMode + "=one", "GORACE=atexit_sleep_ms=0"}, dir)
 }
 
 func (h *house) connect() *process.Client {

@@ -46,18 +46,18 @@ func checkSpec(s *process.Spec) *process.StartError {
 }
 
 // prepare turns a Spec into a program: user, program file, environment.
-func prepare(s *process.Spec) (*program, *process.StartError) {
+func (k *Keeper) prepare(s *process.Spec) (*program, *process.StartError) {
 	p := &program{argv: s.Argv, dir: s.Dir, umask: s.Umask, limits: s.Limits}
 	if p.dir == "" {
 		p.dir = "/"
 	}
-	p.env = make([]string, 0, len(s.Env)+1)
+	p.env = make([]string, 0, len(s.Env)+2)
 	for _, v := range s.Env {
-		if !strings.HasPrefix(v, runIDVariable+"=") {
+		if !strings.HasPrefix(v, runIDVariable+"=") && !strings.HasPrefix(v, keeperVariable+"=") {
 			p.env = append(p.env, v)
 		}
 	}
-	p.env = append(p.env, runIDVariable+"="+string(s.ID))
+	p.env = append(p.env, keeperVariable+"="+k.dir, runIDVariable+"="+string(s.ID))
 	var refused *process.StartError
 	if p.who, refused = credential(s.User, s.Group); refused != nil {
 		return nil, refused

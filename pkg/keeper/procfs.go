@@ -9,8 +9,12 @@ import (
 	"github.com/philiporange/supervisor/pkg/process"
 )
 
-// runIDVariable is in the environment of everything that we start.
-const runIDVariable = "SUPERVISOR_RUN_ID"
+// These are in the environment of everything that we start: whose it is, and which run. Both have to match before a process
+// is taken for ours; another keeper's runs are not to be touched whatever they are called.
+const (
+	keeperVariable = "SUPERVISOR_KEEPER"
+	runIDVariable  = "SUPERVISOR_RUN_ID"
+)
 
 // proc is one line of the process table.
 type proc struct {
@@ -84,18 +88,26 @@ func processTable() []proc {
 	return table
 }
 
-// environRunID finds SUPERVISOR_RUN_ID in a process's environment as it was at its exec.
-func environRunID(pid int) process.RunID {
+// environRunID finds the run in a process's environment as it was at its exec; "" where the keeper of dir did not start it.
+func environRunID(pid int, dir string) process.RunID {
 	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
 	if err != nil {
 		return ""
 	}
+	var id process.RunID
+	ours := false
 	for v := range bytes.SplitSeq(raw, []byte{0}) {
-		if id, ok := bytes.CutPrefix(v, []byte(runIDVariable+"=")); ok {
-			return process.RunID(id)
+		if value, ok := bytes.CutPrefix(v, []byte(runIDVariable+"=")); ok {
+			id = process.RunID(value)
+		}
+		if value, ok := bytes.CutPrefix(v, []byte(keeperVariable+"=")); ok {
+			ours = string(value) == dir
 		}
 	}
-	return ""
+	if !ours {
+		return ""
+	}
+	return id
 }
 
 // leaders are the runs that a scan tells apart: the leader's pid and when it started.
@@ -104,6 +116,7 @@ type leaders map[process.RunID]proc
 // scanner tells which processes belong to which run, where no cgroup does. One scan serves all who ask while it is waited
 // for, so that the end of many runs at once is not many walks through /proc.
 type scanner struct {
+	dir     string // the keeper's
 	leaders func() leaders
 
 	mu      sync.Mutex
@@ -161,6 +174,7 @@ func (s *scanner) walk() map[process.RunID][]proc {
 		environ: make(map[int]seen, len(s.environ)),
 		before:  s.environ,
 		self:    os.Getpid(),
+		dir:     s.dir,
 	}
 	for i := range table {
 		a.byPID[table[i].pid] = &table[i]
@@ -187,6 +201,7 @@ type attribution struct {
 	result          map[int]process.RunID
 	environ, before map[int]seen
 	self            int
+	dir             string
 }
 
 // of tells which run a process belongs to; "" for none of ours.
@@ -220,7 +235,7 @@ func (a *attribution) find(p *proc) process.RunID {
 	}
 	e, ok := a.before[p.pid]
 	if !ok || e.ticks != p.ticks {
-		e = seen{ticks: p.ticks, id: environRunID(p.pid)}
+		e = seen{ticks: p.ticks, id: environRunID(p.pid, a.dir)}
 	}
 	a.environ[p.pid] = e
 	if _, ours := a.since[e.id]; ours {

@@ -63,7 +63,7 @@ func (k *Keeper) start(spec *process.Spec) (process.Change, error) {
 // launch does the work of start: everything is made ready, journalled, forked, registered. What a failed start has made
 // is taken away again.
 func (k *Keeper) launch(spec *process.Spec, fifo string) (_ *run, err error) {
-	p, refused := prepare(spec)
+	p, refused := k.prepare(spec)
 	if refused != nil {
 		return nil, refused
 	}
