@@ -71,14 +71,28 @@ func launch(ctx context.Context, dir string, flags ...string) error {
 
 func (h *house) connect() *process.Client {
 	c := process.NewClient(process.ClientOptions{Dir: h.dir, Version: "test"})
+	run(h.t, c)
+	return c
+}
+
+// run keeps a client connected until the end of the test.
+func run(t testing.TB, c *process.Client) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		_ = c.Run(ctx) // ends with the context
 	}()
-	h.t.Cleanup(func() { cancel(); <-done })
-	return c
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+func self(t testing.TB) string {
+	t.Helper()
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // clean kills the keeper and every process of its runs.

@@ -220,8 +220,13 @@ func (a *attribution) of(p *proc) process.RunID {
 
 func (a *attribution) find(p *proc) process.RunID {
 	for _, leader := range []int{p.pid, p.sid, p.pgid} {
-		// A number may have been used again since: nothing of a run is older than its leader.
-		if id, ok := a.leaders[leader]; ok && p.ticks >= a.since[id].ticks && (leader != p.pid || p.ticks == a.since[id].ticks) {
+		id, ok := a.leaders[leader]
+		if !ok {
+			continue
+		}
+		// The number may be a stranger's by now, and with it the session and the group of that name. While nobody bears
+		// it, it cannot have been used again: the kernel keeps it as long as there is such a session or group.
+		if bearer := a.byPID[leader]; bearer == nil || bearer.ticks == a.since[id].ticks {
 			return id
 		}
 	}
