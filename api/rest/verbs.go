@@ -44,7 +44,7 @@ func stopService(c *call) (any, error) {
 	}
 	before := c.api.deps.Observed.Status(s.Key())
 	if _, err := c.order(s, v1.IntentStop, c.api.stopPatience(s), func(st *v1.ServiceStatus) bool {
-		return down(st) && st.Phase != v1.PhaseBackoff && len(st.Replicas) == 0
+		return down(st) && st.Phase != v1.PhaseBackoff && st.PID == 0 && st.Phase != v1.PhaseStopping
 	}); err != nil {
 		return nil, err
 	}

@@ -1,4 +1,5 @@
 /* The floor that a start is measured against: posix_spawn COUNT times the same program, print the pids, and nothing else. */
+#include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,8 @@ extern char **environ;
 int main(int argc, char **argv) {
 	if (argc < 4) return 2;
 	int count = atoi(argv[3]);
+	fcntl(1, F_SETFD, FD_CLOEXEC); /* whoever reads our output must see its end */
+	fcntl(2, F_SETFD, FD_CLOEXEC);
 	for (int i = 0; i < count; i++) {
 		char name[32];
 		pid_t pid;
