@@ -204,10 +204,10 @@ func TestDirectorySwapAsksBeforePruning(t *testing.T) {
 			t.Errorf("%s: process %d became %d", name, pid, got)
 		}
 	}
-	out, code := e.CLI("prune")
-	if code != 0 || !strings.Contains(out, "s3") {
-		t.Errorf("prune does not list what would go: exit %d\n%s", code, out)
-	}
+	e.Wait("prune to list what would go", func() bool {
+		out, code := e.CLI("prune")
+		return code == 0 && strings.Contains(out, "s3")
+	})
 	if out, code := e.CLI("prune", "--yes"); code != 0 {
 		t.Fatalf("prune --yes: exit %d: %s", code, out)
 	}
