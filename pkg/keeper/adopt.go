@@ -59,13 +59,12 @@ func (k *Keeper) adopt(from inheritance) {
 	runs := make([]*run, 0, len(from.entries))
 	k.mu.Lock()
 	for _, e := range from.entries {
-		r := &run{entry: *e, pidfd: -1, complete: make(chan struct{})}
+		r := &run{entry: *e, pidfd: -1}
 		r.Earlier = r.Run.Dropped
 		r.cgroup = cgroup{path: r.Run.Cgroup, limits: r.Limits}
 		k.addLocked(r)
 		k.changedLocked(r)
 		if !r.Run.Live() {
-			close(r.complete)
 			continue
 		}
 		runs = append(runs, r)

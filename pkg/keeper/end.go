@@ -269,9 +269,8 @@ func (k *Keeper) finish(r *run, left []string) {
 	}
 	k.journal.append(record{Op: opExit, ID: r.Run.ID, Exit: &e})
 	k.changedLocked(r)
-	close(r.complete)
+	k.janitor.add(r) // before a shutdown may find that nothing lives
 	k.mu.Unlock()
-	k.janitor.add(r)
 }
 
 func describe(members []proc) []string {

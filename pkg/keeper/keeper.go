@@ -69,18 +69,17 @@ type Keeper struct {
 //	                              └─► endTree (Stopping): signal, grace, kill, until nothing is left ──► Exited
 type run struct {
 	entry
-	seq      uint64
-	child    bool // ours to wait for
-	reaped   bool // guarded by Keeper.forks
-	pidfd    int  // of an adopted leader, else -1
-	token    uint64
-	streams  [2]*stream
-	lost     [2]process.Dropped // dropped by streams, in all
-	cgroup   cgroup
-	kill     *time.Timer
-	hasten   chan struct{} // while the tree is being ended: a shorter deadline was set
-	killed   bool          // SIGKILL was sent because the grace had passed
-	complete chan struct{} // closed when the run is Exited
+	seq     uint64
+	child   bool // ours to wait for
+	reaped  bool // guarded by Keeper.forks
+	pidfd   int  // of an adopted leader, else -1
+	token   uint64
+	streams [2]*stream
+	lost    [2]process.Dropped // dropped by streams, in all
+	cgroup  cgroup
+	kill    *time.Timer
+	hasten  chan struct{} // while the tree is being ended: a shorter deadline was set
+	killed  bool          // SIGKILL was sent because the grace had passed
 }
 
 // newKeeper makes a keeper without runs, that does nothing yet.

@@ -407,3 +407,27 @@ func TestUpgradeLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+// Limits hold for the tree, and an end for want of memory is told from others.
+func TestLimits(t *testing.T) {
+	h := newHouse(t)
+	s := h.sh("tail /dev/zero & wait $!; exit $?")
+	s.Limits = process.Limits{MemoryMax: 32 << 20, PidsMax: 20, CPUMilli: 500}
+	if r := h.start(s); len(r.Warnings) > 0 {
+		if err := h.Stop(h.ctx(), s.ID, syscall.SIGKILL, 0); err != nil {
+			t.Fatal(err)
+		}
+		t.Skipf("limits cannot be had here: %q", r.Warnings)
+	}
+	e := h.ended(s.ID)
+	if e.OOM == nil || !*e.OOM || e.Code != 128+int(syscall.SIGKILL) {
+		t.Errorf("exit %+v, OOM %v", e, e.OOM)
+	}
+	bomb := h.sh("i=0; while [ $i -lt 40 ]; do sleep 1000 & i=$((i+1)); done; wait")
+	bomb.Limits = process.Limits{PidsMax: 20}
+	bomb.StopGrace = 100 * time.Millisecond
+	h.start(bomb)
+	if e := h.ended(bomb.ID); e.Code == 0 {
+		t.Errorf("40 processes ran where 20 may; exit %+v", e)
+	}
+}

@@ -78,7 +78,7 @@ func (k *Keeper) launch(spec *process.Spec, fifo string) (_ *run, err error) {
 			},
 			StopSignal: spec.StopSignal, StopGrace: spec.StopGrace, Logs: spec.Logs, Fifo: fifo,
 		},
-		child: true, pidfd: -1, complete: make(chan struct{}),
+		child: true, pidfd: -1,
 	}
 	pipes, err := k.makePipes(r, p)
 	defer pipes.closeTheirs()
@@ -148,7 +148,13 @@ func (k *Keeper) makePipes(r *run, p *program) (*pipes, error) {
 	}
 	for i, name := range fifoNames {
 		path := r.Fifo + name.suffix
-		if err := unix.Mkfifo(path, 0o600); err != nil {
+		err := unix.Mkfifo(path, 0o600)
+		if err == unix.ENOENT { // somebody has tidied up in memory's folders
+			if err = os.MkdirAll(k.fifos, 0o700); err == nil {
+				err = unix.Mkfifo(path, 0o600)
+			}
+		}
+		if err != nil {
 			return ends, fmt.Errorf("make %s: %w", path, err)
 		}
 		if ends.ours[i], err = unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != nil {
