@@ -56,7 +56,7 @@ func New(d Deps) *API {
 	a := &API{deps: d, open: make(chan struct{}, d.MaxStreams)}
 	a.streams, a.endStreams = context.WithCancel(context.Background())
 	a.routes = a.table()
-	a.document = sync.OnceValues(func() ([]byte, error) { return openAPI(a.routes, d.Version().Version) })
+	a.document = sync.OnceValues(func() ([]byte, error) { return openAPI(d.Version().Version) })
 
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
