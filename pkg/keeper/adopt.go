@@ -144,7 +144,9 @@ func (k *Keeper) adoptRun(r *run, held map[process.RunID]heldFDs) {
 		r.pidfd = fds.Pidfd
 		go k.adoptedGone(r)
 	default:
-		go k.leaderGone(r, *lostExit(&r.entry))
+		r.reaped = true
+		k.leaderEnded(r, *lostExit(&r.entry))
+		go k.afterLeader(r)
 	}
 }
 
@@ -196,9 +198,10 @@ func (k *Keeper) adoptedGone(r *run) {
 			exit = &e
 			break
 		}
-		time.Sleep(pause)
+		<-time.After(pause)
 		pause *= 2
 	}
+	k.gate.enter()
 	k.mu.Lock()
 	token := r.token
 	k.mu.Unlock()
@@ -208,7 +211,9 @@ func (k *Keeper) adoptedGone(r *run) {
 	_ = unix.Close(r.pidfd)
 	r.pidfd = -1
 	k.forks.Unlock()
-	k.leaderGone(r, *exit)
+	k.leaderEnded(r, *exit)
+	k.gate.leave()
+	k.afterLeader(r)
 }
 
 // pidfdStatus asks the kernel (6.15 and later) how a process ended that its parent has waited for.

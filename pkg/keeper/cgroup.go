@@ -180,10 +180,10 @@ func (g cgroup) remove() error {
 			continue
 		}
 		err := unix.Rmdir(path)
-		if err == unix.EBUSY || err == unix.ENOTEMPTY {
+		if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.ENOTEMPTY) {
 			err = removeTree(path)
 		}
-		if err != nil && err != unix.ENOENT {
+		if err != nil && !errors.Is(err, unix.ENOENT) {
 			errs = append(errs, fmt.Errorf("remove cgroup %s: %w", path, err))
 		}
 	}
@@ -228,7 +228,7 @@ func (g cgroup) pids() []int {
 	var pids []int
 	_ = filepath.WalkDir(g.path, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
-			return nil // gone meanwhile
+			return nil //nolint:nilerr // gone meanwhile
 		}
 		raw, _ := os.ReadFile(filepath.Join(path, "cgroup.procs"))
 		for _, f := range bytes.Fields(raw) {

@@ -19,7 +19,7 @@
 //
 //	socket ──► server ──► start, stop, signal, forget ──► run
 //	                                                       ├─ spawner: fork and exec
-//	SIGCHLD, pidfds ──► reap ──► leaderGone ──► endTree ───┤
+//	SIGCHLD, pidfds ──► reap ──► afterLeader ──► endTree ───┤
 //	                                                       ├─ tree: cgroup, or one walk through /proc for all
 //	FIFOs ──► poller ──► stream ──► logFile (rotation) ────┘
 //	every change ──► journal, and watchers ──► socket

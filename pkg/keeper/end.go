@@ -48,7 +48,8 @@ func (k *Keeper) reap() {
 			e.Usage = process.Usage{
 				UserTime: time.Duration(usage.Utime.Nano()), SystemTime: time.Duration(usage.Stime.Nano()), MaxRSS: usage.Maxrss << 10,
 			}
-			go k.leaderGone(r, e)
+			k.leaderEnded(r, e)
+			go k.afterLeader(r)
 		case helper != nil:
 			helper <- status
 		}
@@ -64,17 +65,22 @@ func exitOf(status unix.WaitStatus) process.Exit {
 	return e
 }
 
-// leaderGone is called once for each run, when its leader has ended.
-func (k *Keeper) leaderGone(r *run, e process.Exit) {
-	k.gate.enter()
+// leaderEnded records how a leader ended, once for each run. It is called within the gate, together with the wait that has
+// told: between the two an upgrade would lose it.
+func (k *Keeper) leaderEnded(r *run, e process.Exit) {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	if r.kill != nil {
 		r.kill.Stop()
 	}
 	e.Stopped = r.Stop != nil
 	r.Leader = &e
 	k.journal.append(record{Op: opLeader, ID: r.Run.ID, Exit: &e})
-	k.mu.Unlock()
+}
+
+// afterLeader brings a run to its end once its leader has ended.
+func (k *Keeper) afterLeader(r *run) {
+	k.gate.enter()
 	done := false
 	if r.cgroup.path != "" && !r.cgroup.populated() && r.drain() {
 		// The usual end: nothing is left, and the pipes say so too.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -45,6 +46,7 @@ func TestExitIsRecorded(t *testing.T) {
 }
 
 func TestStopLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for name, script := range map[string]string{
 		"obedient":             "exec sleep 1000",
 		"shell with a child":   "sleep 1000; true",
@@ -379,6 +381,19 @@ func TestUpgradeLosesNothing(t *testing.T) {
 	if _, err := h.Upgrade(h.ctx(), h.dir+"/none"); err == nil {
 		t.Error("became what is not there")
 	}
+	short := make([]process.Spec, 200) // each ends at once: no exit falls between two programs
+	for i := range short {
+		short[i] = h.sh("exit 6")
+	}
+	ctx := h.ctx()
+	var starter sync.WaitGroup
+	starter.Go(func() {
+		for _, s := range short {
+			if _, err := h.Start(ctx, s); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	for range 5 {
 		if _, err := h.Upgrade(h.ctx(), self); err != nil {
 			t.Fatal(err)
@@ -391,6 +406,12 @@ func TestUpgradeLosesNothing(t *testing.T) {
 	}
 	if h.pid() != pid {
 		t.Errorf("keeper %d became %d", pid, h.pid())
+	}
+	starter.Wait()
+	for _, s := range short {
+		if e := h.ended(s.ID); e.Code != 6 || e.Lost {
+			t.Errorf("exit of %s: %+v", s.ID, e)
+		}
 	}
 	for _, s := range specs {
 		if e := h.ended(s.ID); e.Code != 4 || e.Lost {

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -152,9 +153,7 @@ func (f *logFile) writeLocked(p []byte) (int, error) {
 			f.size += int64(n)
 			f.midLine = p[written-1] != '\n'
 		}
-		switch {
-		case err == nil, err == unix.EINTR:
-		default:
+		if err != nil && !errors.Is(err, unix.EINTR) {
 			return written, err
 		}
 	}
@@ -200,7 +199,8 @@ func (f *logFile) rotateLocked(now time.Time) error {
 
 // errnoText is the kernel's plain word for an error, such as "no space left on device".
 func errnoText(err error) string {
-	if errno, ok := err.(syscall.Errno); ok {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
 		return errno.Error()
 	}
 	return err.Error()

@@ -39,10 +39,10 @@ func Main(args []string, version string) int {
 	}
 	switch {
 	case *printVersion:
-		fmt.Println("supervisor-keeper", version)
+		_, _ = fmt.Fprintln(os.Stdout, "supervisor-keeper", version)
 		return 0
 	case *printProtocol:
-		fmt.Println(protocolLine + strconv.Itoa(process.ProtocolVersion))
+		_, _ = fmt.Fprintln(os.Stdout, protocolLine+strconv.Itoa(process.ProtocolVersion))
 		return 0
 	}
 	report := readiness()

@@ -77,7 +77,7 @@ func (h *house) connect() *process.Client {
 
 // run keeps a client connected until the end of the test.
 func run(t testing.TB, c *process.Client) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -106,7 +106,7 @@ func (h *house) clean() {
 		_ = os.RemoveAll(h.dir)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.t.Context()), 10*time.Second)
 	defer cancel()
 	for _, r := range h.All() {
 		if r.Live() {

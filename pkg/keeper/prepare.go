@@ -157,7 +157,7 @@ func userCredential(c *syscall.Credential, name string) *process.StartError {
 		}
 		if u, err = user.LookupId(name); err != nil {
 			c.Uid, c.Gid = uid, uid // a number needs no name
-			return nil
+			return nil              //nolint:nilerr // it is no error
 		}
 	}
 	c.Uid, _ = number(u.Uid)

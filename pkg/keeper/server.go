@@ -18,6 +18,9 @@ import (
 	"github.com/philiporange/supervisor/pkg/process"
 )
 
+// acceptPause is how long no caller is let in after one could not be.
+const acceptPause = 100 * time.Millisecond
+
 // greetTimeout is how long a caller may take to say hello.
 const greetTimeout = 5 * time.Second
 
@@ -48,7 +51,7 @@ func (s *server) serve(l *net.UnixListener) {
 		}
 		if err != nil {
 			s.k.log("accept: %v", err)
-			time.Sleep(100 * time.Millisecond) // out of descriptors: those that we have are enough to go on
+			<-time.After(acceptPause) // out of descriptors: those that we have are enough to go on
 			continue
 		}
 		if err := checkPeer(conn); err != nil {

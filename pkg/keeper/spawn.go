@@ -189,9 +189,3 @@ func (g *oomGuard) lower() (restore func()) {
 		}
 	}
 }
-
-func (g *oomGuard) close() {
-	if g.file != nil {
-		_ = g.file.Close()
-	}
-}

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -149,7 +150,7 @@ func (k *Keeper) makePipes(r *run, p *program) (*pipes, error) {
 	for i, name := range fifoNames {
 		path := r.Fifo + name.suffix
 		err := unix.Mkfifo(path, 0o600)
-		if err == unix.ENOENT { // somebody has tidied up in memory's folders
+		if errors.Is(err, unix.ENOENT) { // somebody has tidied up in memory's folders
 			if err = os.MkdirAll(k.fifos, 0o700); err == nil {
 				err = unix.Mkfifo(path, 0o600)
 			}

@@ -45,7 +45,7 @@ func newDesk(t *testing.T) *desk {
 
 func (d *desk) client(log func(string)) *process.Client {
 	c := process.NewClient(process.ClientOptions{Dir: d.dir, Log: log})
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(d.t.Context()))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

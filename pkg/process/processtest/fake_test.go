@@ -29,7 +29,7 @@ func TestFakeOutOfReach(t *testing.T) {
 			t.Errorf("hello: %v", err)
 		}
 		go func() {
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			f.SetReachable(true)
 		}()
 		if _, err := f.Start(t.Context(), process.Spec{ID: "a", Argv: []string{"x"}}); err != nil {
