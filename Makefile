@@ -4,7 +4,8 @@ SHELL       := /bin/bash
 .DEFAULT_GOAL := help
 
 GO      ?= go
-TAGS    := sqlite_fts5
+# FTS5 for the search of logs; nomsgpack leaves a codec out that nobody asks for.
+TAGS    := sqlite_fts5,nomsgpack
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X github.com/philiporange/supervisor/pkg/app.Version=$(VERSION)
 # Stamping the VCS state would fail in a tree that git does not trust; the version comes from git describe instead.

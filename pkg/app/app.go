@@ -353,8 +353,11 @@ func (a *App) notify(ctx context.Context) {
 		}
 	}
 	warn(sdnotify.Ready(fmt.Sprintf("%d services", len(a.desired.List(v1.KindService)))))
+	var slimmed sync.WaitGroup
+	slimmed.Go(func() { slim(ctx) })
 	warn(sdnotify.Watchdog(ctx, func() bool { return a.store.Degraded() == nil || ctx.Err() == nil }))
 	<-ctx.Done()
+	slimmed.Wait()
 	warn(sdnotify.Stopping("services run on"))
 }
 
