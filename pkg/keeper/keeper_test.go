@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -450,5 +451,31 @@ func TestLimits(t *testing.T) {
 	h.start(bomb)
 	if e := h.ended(bomb.ID); e.Code == 0 {
 		t.Errorf("40 processes ran where 20 may; exit %+v", e)
+	}
+}
+
+// Signals that our launcher ignores or blocks (nohup, a shell's &, a careless parent) are not so for what we start.
+func TestSignalsOfTheLauncher(t *testing.T) {
+	h := newHouse(t)
+	if err := h.Shutdown(h.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	signals := []string{"/usr/bin/env", "--block-signal=TERM,USR1", "--ignore-signal=INT,QUIT,HUP,PIPE"}
+	if err := exec.Command(signals[0], append(signals[1:], "true")...).Run(); err != nil {
+		t.Skipf("needs an env that can block signals: %v", err)
+	}
+	argv := append(signals, self(t), "--dir", h.dir)
+	h.until("a keeper that is not the old one", func() bool {
+		if err := process.LaunchCommand(t.Context(), argv, []string{keeperMode + "=one", "GORACE=atexit_sleep_ms=0"}, h.dir); err != nil {
+			t.Fatal(err)
+		}
+		_, err := os.Stat(filepath.Join(h.dir, process.SocketName))
+		return err == nil
+	})
+	s := h.sh("grep -E 'SigIgn|SigBlk' /proc/self/status")
+	h.start(s)
+	h.ended(s.ID)
+	if got, want := h.text(s, "stdout"), []string{"SigBlk:\t0000000000000000", "SigIgn:\t0000000000000000"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -45,6 +45,7 @@ func Main(args []string, version string) int {
 		_, _ = fmt.Fprintln(os.Stdout, protocolLine+strconv.Itoa(process.ProtocolVersion))
 		return 0
 	}
+	unblockSignals() // first of all: it may begin this program anew
 	report := readiness()
 	err := keep(*dir, version, *useCgroups, report)
 	if err != nil {
@@ -84,7 +85,6 @@ func readiness() func(error) {
 
 // settle makes the process what a keeper has to be: alone, out of the way, and unmoved by signals.
 func settle() {
-	unblockSignals()
 	_, _ = unix.Setsid() // fails for the leader of a session, which is what we want to be
 	unix.Umask(0o022)
 	_ = unix.Chdir("/")                                     // so that no file system is held busy by us
@@ -125,8 +125,9 @@ func unblockSignals() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		var none unix.Sigset_t
-		if unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil) == nil {
-			_ = syscall.Exec("/proc/self/exe", os.Args, os.Environ()) // else we go on as we are
+		self, err := os.Executable()
+		if err == nil && unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil) == nil {
+			_ = syscall.Exec(self, os.Args, os.Environ()) // else we go on as we are
 		}
 	}
 }
