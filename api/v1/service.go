@@ -197,9 +197,11 @@ type ServiceStatus struct {
 	// ObservedRevision is the revision of the manifest that this status speaks of.
 	ObservedRevision string `json:"observedRevision"`
 	// ObservedIntent is the ID of the last intent that was acted on.
-	ObservedIntent string      `json:"observedIntent,omitempty"`
-	Phase          Phase       `json:"phase"`
-	Conditions     []Condition `json:"conditions,omitempty"`
+	ObservedIntent string `json:"observedIntent,omitempty"`
+	// Session is the keeper session that this status speaks of: what failed or was completed in an earlier one is tried anew.
+	Session    string      `json:"session,omitempty"`
+	Phase      Phase       `json:"phase"`
+	Conditions []Condition `json:"conditions,omitempty"`
 	// PID is that of the first live replica, 0 when there is none.
 	PID int `json:"pid"`
 	// Port is the port in force, 0 when there is none.
@@ -234,6 +236,12 @@ type ReplicaStatus struct {
 	// Failed is true when the replica was given up, Complete when it ended and that was all it had to do.
 	Failed   bool `json:"failed,omitempty"`
 	Complete bool `json:"complete,omitempty"`
+	// Tried identifies what was tried last: a hash of the program, and one of its restart policy and probes. When it is
+	// another one that is wanted, failures are forgotten.
+	Tried string `json:"tried,omitempty"`
+	// Started is true once Run has been ready; ReadySince is zero while it is not.
+	Started    bool      `json:"started,omitempty"`
+	ReadySince time.Time `json:"readySince,omitzero"`
 }
 
 // ExitInfo says how a run ended.

@@ -2,5 +2,6 @@
 //
 // A name says that something about the object may be different, never what. It can be added any number of times, from any
 // number of places, and is reconciled at least once after the last of them; never by two workers at once. An error is tried
-// again with exponential backoff, a Terminal one is not, RequeueAfter asks for a later look. The package knows no kind.
+// again with exponential backoff, a Terminal one is not, a Waiting one after its own time; RequeueAfter asks for a later
+// look. The package knows no kind.
 package reconcile
