@@ -33,7 +33,8 @@ type HTTP struct {
 	Headers      map[string]string
 }
 
-// Check implements Check. A redirect is a good answer and not followed: where it leads may be another machine.
+// Check implements Check. A redirect is followed within the same server; one that leads elsewhere is a good answer and not
+// followed.
 func (h HTTP) Check(ctx context.Context) error {
 	host := h.Host
 	if host == "" {
@@ -53,12 +54,13 @@ func (h HTTP) Check(ctx context.Context) error {
 		req.Header.Set(name, value)
 	}
 	transport := &http.Transport{
-		DisableKeepAlives: true,
+		DisableKeepAlives:      true,
+		MaxResponseHeaderBytes: 64 << 10,
 		// A program's own certificate is its own business; what is asked is whether it answers.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // See above.
 	}
 	defer transport.CloseIdleConnections()
-	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := http.Client{Transport: transport, CheckRedirect: sameServer}
 	resp, err := client.Do(req)
 	if err != nil {
 		return fmt.Errorf("GET %s: %w", address, plain(ctx, err))
@@ -68,6 +70,23 @@ func (h HTTP) Check(ctx context.Context) error {
 	if resp.StatusCode < 200 || resp.StatusCode > 399 {
 		return fmt.Errorf("GET %s: status %d", address, resp.StatusCode)
 	}
+	return nil
+}
+
+// maxRedirects is Kubernetes' bound too.
+const maxRedirects = 10
+
+// sameServer lets redirects be followed that lead to where the first request went.
+func sameServer(next *http.Request, before []*http.Request) error {
+	first := before[0]
+	if next.URL.Scheme != first.URL.Scheme || next.URL.Host != first.URL.Host && next.URL.Host != first.Host {
+		return http.ErrUseLastResponse
+	}
+	if len(before) >= maxRedirects {
+		return fmt.Errorf("stopped after %d redirects", maxRedirects)
+	}
+	// A server that was asked by another name redirects to that name: it is still the one at our address.
+	next.URL.Host, next.Host = first.URL.Host, first.Host
 	return nil
 }
 

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -21,13 +22,14 @@ type Set struct {
 	Startup, Readiness, Liveness *Spec
 	// Started is when the target was started: initial delays count from there.
 	Started time.Time
-	// WasReady is the last known readiness, which holds until the first verdict: unknown is not false.
+	// WasReady is the last known readiness, which holds until the first verdict: unknown is not false. A target with it is
+	// one that was asked before, so that it is asked at its own pace from the beginning.
 	WasReady bool
 }
 
 // Verdict is what is known of a target.
 type Verdict struct {
-	// Known is false until every probe that was asked has come to a verdict of its own or an earlier one holds.
+	// Known is false until there is a verdict, or an earlier one that holds.
 	Known bool
 	// Ready is whether readiness (and before it startup) passes.
 	Ready bool
@@ -39,12 +41,13 @@ type Verdict struct {
 	Since time.Time
 }
 
-// Prober asks any number of targets.
+// Prober asks any number of targets. Each probe is one goroutine that sleeps between its checks.
 type Prober struct {
 	changed func(target string)
 
 	mu      sync.Mutex
 	targets map[string]*target
+	closed  bool
 	running sync.WaitGroup
 }
 
@@ -58,15 +61,18 @@ func New(changed func(target string)) *Prober {
 	return &Prober{changed: changed, targets: map[string]*target{}}
 }
 
-// Watch begins to ask a target. It does nothing when the target is asked already.
+// Watch begins to ask a target. It does nothing when the target is asked already, or after Close.
 func (p *Prober) Watch(id string, set Set) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.targets[id] != nil {
+	if p.closed || p.targets[id] != nil {
 		return
 	}
-	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // Forget and Close call it.
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec,forbidigo // Forget and Close end it; no caller's context lasts as long.
 	t := &target{cancel: cancel, verdict: Verdict{Ready: set.WasReady, Known: set.WasReady, Since: time.Now()}}
+	if set.Startup == nil && set.Readiness == nil {
+		t.verdict.Ready, t.verdict.Known = true, true // nothing else is asked of it
+	}
 	p.targets[id] = t
 	p.running.Go(func() { p.ask(ctx, id, t, set) })
 }
@@ -82,7 +88,7 @@ func (p *Prober) Verdict(id string) (v Verdict, ok bool) {
 	return t.verdict, true
 }
 
-// Forget ends the asking of a target.
+// Forget ends the asking of a target. A check that is under way is cancelled, and not waited for.
 func (p *Prober) Forget(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,20 +98,10 @@ func (p *Prober) Forget(id string) {
 	}
 }
 
-// Targets returns the targets that are asked.
-func (p *Prober) Targets() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	ids := make([]string, 0, len(p.targets))
-	for id := range p.targets {
-		ids = append(ids, id)
-	}
-	return ids
-}
-
 // Close ends all asking and waits for checks that are under way.
 func (p *Prober) Close() {
 	p.mu.Lock()
+	p.closed = true
 	for id, t := range p.targets {
 		t.cancel()
 		delete(p.targets, id)
@@ -116,96 +112,48 @@ func (p *Prober) Close() {
 
 // ask runs a target's probes: startup first, then readiness and liveness side by side.
 func (p *Prober) ask(ctx context.Context, id string, t *target, set Set) {
-	if set.Startup != nil {
-		passed := false
-		p.loop(ctx, *set.Startup, set.Started, func(ok bool, message string) bool {
-			passed = ok
-			p.update(id, t, func(v *Verdict) {
-				v.Message = message
-				if !ok {
-					v.Failed, v.Known = true, true
-				} else if set.Readiness == nil {
-					v.Ready, v.Known = true, true
-				}
-			})
-			return false
-		})
-		if !passed {
-			return
-		}
+	if set.Startup != nil && !p.startup(ctx, id, t, set) {
+		return
 	}
 	var both sync.WaitGroup
 	if set.Readiness != nil {
 		both.Go(func() {
-			p.loop(ctx, *set.Readiness, set.Started, func(ok bool, message string) bool {
+			r := rounds{Spec: *set.Readiness, started: set.Started, eager: !set.WasReady, spread: set.WasReady}
+			r.run(ctx, func(ok bool, message string) bool {
 				p.update(id, t, func(v *Verdict) { v.Ready, v.Known, v.Message = ok, true, message })
 				return true
 			})
 		})
-	} else if set.Startup == nil {
-		p.update(id, t, func(v *Verdict) { v.Ready, v.Known = true, true })
 	}
 	if set.Liveness != nil {
-		both.Go(func() {
-			p.loop(ctx, *set.Liveness, set.Started, func(ok bool, message string) bool {
-				if !ok {
-					p.update(id, t, func(v *Verdict) { v.Failed, v.Known, v.Message = true, true, message })
-				}
-				return ok
-			})
+		r := rounds{Spec: *set.Liveness, started: set.Started, spread: set.WasReady}
+		r.run(ctx, func(ok bool, message string) bool {
+			if !ok {
+				p.update(id, t, func(v *Verdict) { v.Failed, v.Known, v.Message = true, true, message })
+			}
+			return ok
 		})
 	}
 	both.Wait()
 }
 
-// loop asks at the probe's pace and calls verdict at each change of it, and at the first. It ends when verdict returns false.
-func (p *Prober) loop(ctx context.Context, s Spec, started time.Time, verdict func(ok bool, message string) bool) {
-	var state struct {
-		known, ok bool
-		row       int // like answers in a row
-		last      bool
-	}
-	eager := max(fastest, s.Period/10)
-	timer := time.NewTimer(max(0, time.Until(started.Add(s.InitialDelay))))
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
-		check, cancel := context.WithTimeout(ctx, s.Timeout)
-		err := s.Check.Check(check)
-		cancel()
-		if ctx.Err() != nil {
-			return
-		}
-		if ok := err == nil; ok != state.last || state.row == 0 {
-			state.last, state.row = ok, 1
-		} else {
-			state.row++
-		}
-		threshold, message := s.SuccessThreshold, ""
-		if err != nil {
-			threshold, message = s.FailureThreshold, err.Error()
-		}
-		if state.row >= threshold && (!state.known || state.ok != state.last) {
-			state.known, state.ok = true, state.last
-			if !verdict(state.ok, message) {
-				return
+// startup asks until the target is up, or has failed for good.
+func (p *Prober) startup(ctx context.Context, id string, t *target, set Set) (passed bool) {
+	r := rounds{Spec: *set.Startup, started: set.Started, eager: true}
+	r.run(ctx, func(ok bool, message string) bool {
+		passed = ok
+		p.update(id, t, func(v *Verdict) {
+			v.Message = message
+			switch {
+			case !ok:
+				v.Failed, v.Known = true, true
+			case set.Readiness == nil:
+				v.Ready, v.Known = true, true
 			}
-		}
-		// Before the first success a target is asked more often, so that it is ready as soon as it can be; the failure
-		// threshold still counts whole periods, or a slow starter would fail ten times as fast.
-		wait := s.Period
-		if !state.known && !state.ok && err != nil {
-			wait = min(s.Period, eager)
-			if elapsed := time.Since(started.Add(s.InitialDelay)); elapsed < time.Duration(s.FailureThreshold)*s.Period {
-				state.row = min(state.row, s.FailureThreshold-1)
-			}
-		}
-		timer.Reset(wait)
-	}
+		})
+		return false
+	})
+	return passed
 }
 
 // update changes a verdict and tells of it.
@@ -221,4 +169,85 @@ func (p *Prober) update(id string, t *target, change func(*Verdict)) {
 	if differs {
 		p.changed(id)
 	}
+}
+
+// rounds asks one probe at its pace.
+type rounds struct {
+	Spec
+	started time.Time
+	eager   bool // ask more often until the first success
+	spread  bool // begin anywhere within the first period: many targets are taken up at once
+
+	known, good bool // the verdict so far
+	last        bool // the last answer
+	row         int  // like answers in a row
+}
+
+// run calls verdict at each change of the verdict, and at the first. It ends when verdict returns false.
+func (r *rounds) run(ctx context.Context, verdict func(ok bool, message string) bool) {
+	timer := time.NewTimer(r.first())
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		check, cancel := context.WithTimeout(ctx, r.Timeout)
+		err := r.Check.Check(check)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		message := ""
+		if err != nil {
+			message = err.Error()
+		}
+		if r.count(err == nil) && !verdict(r.good, message) {
+			return
+		}
+		timer.Reset(r.pause())
+	}
+}
+
+// first is the wait before the first check. The clock may have been set meanwhile: it is never longer than what was asked for.
+func (r *rounds) first() time.Duration {
+	wait := min(max(0, time.Until(r.started.Add(r.InitialDelay))), r.InitialDelay)
+	if r.spread {
+		wait = max(wait, rand.N(max(r.Period, 1))) //nolint:gosec // Not a secret.
+	}
+	return wait
+}
+
+// count takes an answer and reports whether the verdict is another one.
+func (r *rounds) count(ok bool) bool {
+	if ok != r.last || r.row == 0 {
+		r.last, r.row = ok, 1
+	} else {
+		r.row++
+	}
+	threshold := r.SuccessThreshold
+	if !ok {
+		threshold = r.FailureThreshold
+		// Who is asked more often does not fail sooner: the threshold counts whole periods.
+		if r.hurried() && time.Since(r.started.Add(r.InitialDelay)) < time.Duration(threshold-1)*r.Period {
+			return false
+		}
+	}
+	if r.row < threshold || r.known && r.good == ok {
+		return false
+	}
+	r.known, r.good = true, ok
+	return true
+}
+
+// hurried reports whether the target is asked more often, as it has neither succeeded nor failed yet.
+func (r *rounds) hurried() bool { return r.eager && !r.known }
+
+// pause is the wait before the next check.
+func (r *rounds) pause() time.Duration {
+	if r.hurried() && !r.last {
+		return min(r.Period, max(fastest, r.Period/10))
+	}
+	return r.Period
 }
