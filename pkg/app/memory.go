@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,29 +39,29 @@ func dropText() {
 		return
 	}
 	defer maps.Close()
-	var segment []byte
+	var from, size uintptr
 	for lines := bufio.NewScanner(maps); lines.Scan(); {
 		words := strings.Fields(lines.Text())
 		switch {
 		case len(words) == 6 && words[5] == exe && strings.HasPrefix(words[1], "r-"):
-			segment = mapped(words[0])
+			from, size = addresses(words[0])
 		case len(words) >= 5 && strings.Contains(words[0], "-"):
-			segment = nil
-		case len(words) == 3 && words[0] == "Private_Dirty:" && words[1] == "0" && segment != nil:
+			size = 0
+		case len(words) == 3 && words[0] == "Private_Dirty:" && words[1] == "0" && size > 0:
 			// Best effort: what stays mapped is merely counted as ours.
-			_ = unix.Madvise(segment, unix.MADV_DONTNEED)
-			segment = nil
+			_, _, _ = unix.Syscall(unix.SYS_MADVISE, from, size, unix.MADV_DONTNEED)
+			size = 0
 		}
 	}
 }
 
-// mapped is the memory of a range such as "400000-1230000".
-func mapped(addresses string) []byte {
-	low, high, _ := strings.Cut(addresses, "-")
-	from, err1 := strconv.ParseUint(low, 16, 64)
-	to, err2 := strconv.ParseUint(high, 16, 64)
-	if err1 != nil || err2 != nil {
-		return nil
+// addresses reads a range such as "400000-1230000".
+func addresses(text string) (from, size uintptr) {
+	low, high, _ := strings.Cut(text, "-")
+	a, err1 := strconv.ParseUint(low, 16, 64)
+	b, err2 := strconv.ParseUint(high, 16, 64)
+	if err1 != nil || err2 != nil || b < a {
+		return 0, 0
 	}
-	return unsafe.Slice((*byte)(unsafe.Pointer(uintptr(from))), int(to-from)) //nolint:govet // Our own program, not the heap.
+	return uintptr(a), uintptr(b - a)
 }
