@@ -205,11 +205,33 @@ func (a *App) work(ctx context.Context) error {
 	if err != nil {
 		return quiet(err)
 	}
+	a.upgradeKeeper(ctx)
 	if n := a.store.PurgeIntents(session); n > 0 {
 		a.log.Info("orders of an earlier session are void", "count", n)
 	}
 	a.loop.Run(ctx)
 	return nil
+}
+
+// upgradeKeeper makes a keeper of another version become ours, in place: its children, their output and their exits stay.
+// A keeper that cannot is an older one that we can speak with, and goes on.
+func (a *App) upgradeKeeper(ctx context.Context) {
+	hello, err := a.keeper.Hello(ctx)
+	if err != nil || hello.Version == Version || a.settings.Keeper == settings.KeeperExternal {
+		return
+	}
+	now, err := a.keeper.Upgrade(ctx, a.settings.Keeper)
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		a.log.Warn("the keeper goes on in its version", "keeper", hello.Version, "manager", Version, "err", err)
+	default:
+		a.log.Info("the keeper was upgraded in place", "from", hello.Version, "to", now.Version, "pid", now.PID)
+		a.store.RecordEvent(v1.Event{
+			Type: v1.EventNormal, Reason: "KeeperUpgraded", Actor: "supervisor",
+			Message: fmt.Sprintf("the keeper (process %d) went from version %s to %s; services ran on", now.PID, hello.Version, now.Version),
+		})
+	}
 }
 
 // deliver takes a listing into the desired set. The watcher's goroutine calls it.

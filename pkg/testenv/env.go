@@ -83,6 +83,12 @@ func Start(t testing.TB, variables ...string) *Env {
 func (e *Env) StartManager() {
 	e.t.Helper()
 	e.LaunchManager(filepath.Join(e.Bin, "supervisor"))
+	e.WaitReady()
+}
+
+// WaitReady waits until the manager is ready.
+func (e *Env) WaitReady() {
+	e.t.Helper()
 	e.Wait("the manager to be ready", func() bool {
 		ctx, cancel := context.WithTimeout(e.t.Context(), time.Second)
 		defer cancel()
