@@ -11,10 +11,10 @@ type CronJob struct {
 }
 
 // Key implements Object.
-func (c *CronJob) Key() Key { return Key{Kind: KindCronJob, Name: c.Metadata.Name} }
+func (j *CronJob) Key() Key { return Key{Kind: KindCronJob, Name: j.Metadata.Name} }
 
 // Meta implements Object.
-func (c *CronJob) Meta() *ObjectMeta { return &c.Metadata }
+func (j *CronJob) Meta() *ObjectMeta { return &j.Metadata }
 
 // ConcurrencyPolicy says what happens when a run is due and the one before has not ended.
 type ConcurrencyPolicy string

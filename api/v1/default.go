@@ -58,8 +58,8 @@ func (s *Service) Default() {
 }
 
 // Default implements Object.
-func (c *CronJob) Default() {
-	sp := &c.Spec
+func (j *CronJob) Default() {
+	sp := &j.Spec
 	orPtr(&sp.Enabled, true)
 	orPtr(&sp.Timeout, Duration(DefaultJobTimeout))
 	orValue(&sp.ConcurrencyPolicy, ConcurrencyForbid)
@@ -113,4 +113,4 @@ func (s *Service) Exposed() bool {
 }
 
 // IsEnabled reports whether the job runs by its schedule.
-func (c *CronJob) IsEnabled() bool { return c.Spec.Enabled == nil || *c.Spec.Enabled }
+func (j *CronJob) IsEnabled() bool { return j.Spec.Enabled == nil || *j.Spec.Enabled }

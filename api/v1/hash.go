@@ -26,11 +26,11 @@ func (s *Service) Revision() string {
 }
 
 // Revision implements Object.
-func (c *CronJob) Revision() string {
-	d := *c
-	d.Status = nil
-	d.Default()
-	return hash(d)
+func (j *CronJob) Revision() string {
+	c := *j
+	c.Status = nil
+	c.Default()
+	return hash(c)
 }
 
 // RunHash is a short hash of what a running process was given and cannot be given anew: when it differs, the process must

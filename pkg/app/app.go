@@ -77,7 +77,7 @@ func New(s *settings.Settings) (*App, error) {
 		made: make(chan struct{}), loaded: make(chan struct{}), editor: manifest.NewEditor(s.Manifests),
 	}
 	options := process.ClientOptions{
-		Dir: s.KeeperDir(), Version: Version, Log: func(m string) { log.Warn(m) },
+		Dir: s.KeeperDir(), Version: Version, Log: func(m string) { log.Warn("keeper", "message", m) },
 	}
 	if s.Keeper != settings.KeeperExternal {
 		options.Launch = func(ctx context.Context) error { return process.Launch(ctx, s.Keeper, s.KeeperDir()) }
@@ -332,14 +332,18 @@ func (a *App) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(a.settings.Socket())
+	defer func() { _ = os.Remove(a.settings.Socket()) }() // the next start replaces it anyway
 	address := net.JoinHostPort(a.settings.Host, strconv.Itoa(a.settings.Port))
 	tcp, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen at %s: %w; choose another address with SUPERVISOR_HOST and SUPERVISOR_PORT", address, err), socket.Close())
 	}
 	api := rest.New(a.deps(auth))
-	url := "http://" + net.JoinHostPort(shownHost(a.settings), strconv.Itoa(tcp.Addr().(*net.TCPAddr).Port))
+	_, port, err := net.SplitHostPort(tcp.Addr().String())
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen at %s: %w", address, err), socket.Close(), tcp.Close())
+	}
+	url := "http://" + net.JoinHostPort(shownHost(a.settings), port)
 	a.log.Info("the API answers", "url", url, "socket", a.settings.Socket())
 	if made {
 		// A secret: for the terminal of whoever starts it, not for the log.

@@ -177,13 +177,10 @@ func lookup(name string) (command.Account, error) {
 		return account, nil
 	}
 	u, err := user.Lookup(name)
-	if _, notNumber := strconv.Atoi(name); err != nil && notNumber == nil {
-		if u, err = user.LookupId(name); err != nil {
-			// A number without an account is allowed, as in containers; it has no home.
-			return command.Account{Name: name}, nil
-		}
-	}
 	if err != nil {
+		if _, notNumber := strconv.Atoi(name); notNumber == nil {
+			return numbered(name), nil
+		}
 		return command.Account{}, fmt.Errorf("user %q does not exist on this machine; create it, or correct spec.user", name)
 	}
 	return command.Account{Name: u.Username, Home: u.HomeDir}, nil
@@ -232,4 +229,13 @@ func (p *programs) workingDir(svc *v1.Service) string {
 		return svc.Spec.WorkingDir
 	}
 	return dir
+}
+
+// numbered is the account of a number. One without an entry is allowed, as in containers; it has no home.
+func numbered(id string) command.Account {
+	u, err := user.LookupId(id)
+	if err != nil {
+		return command.Account{Name: id}
+	}
+	return command.Account{Name: u.Username, Home: u.HomeDir}
 }

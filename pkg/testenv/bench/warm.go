@@ -44,7 +44,7 @@ func (b *bench) idleCost(d *daemon) error {
 	if err != nil {
 		return err
 	}
-	time.Sleep(2 * time.Second) // the start has to be over
+	time.Sleep(2 * time.Second) //nolint:forbidigo // The start has to be over; what is measured is time itself.
 	manager := d.cmd.Process.Pid
 	var before, after [2]cost
 	for i, pid := range []int{manager, keeper} {
@@ -52,7 +52,7 @@ func (b *bench) idleCost(d *daemon) error {
 			return err
 		}
 	}
-	time.Sleep(b.idle)
+	time.Sleep(b.idle) //nolint:forbidigo // What is measured is what a time costs.
 	for i, pid := range []int{manager, keeper} {
 		if after[i], err = costOf(pid); err != nil {
 			return err
