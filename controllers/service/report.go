@@ -1,31 +1,78 @@
 package service
 
 import (
-	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	v1 "github.com/philiporange/supervisor/api/v1"
+	"github.com/philiporange/supervisor/pkg/reconcile"
 )
 
-// report writes the status: once, on every way out of a reconcile. It reports whether the service is gone for good.
-func (r *Reconciler) report(key v1.Key, in input, m *memory, p plan) (gone bool) {
-	r.prune(in, m)
-	if in.svc == nil && len(in.runs) == 0 {
-		r.mu.Lock()
-		delete(r.memories, key.Name)
-		r.mu.Unlock()
-		if r.c.Store.Status(key) != nil {
-			r.event(key, v1.EventNormal, "Deleted", "its manifest is gone and nothing of it is left", "")
-		}
-		r.c.Store.DeleteObject(key)
-		r.c.Track(key, nil)
-		return true
+// report writes the status and the events: once, on every way out of a reconcile. It says when to look again.
+func (r *Reconciler) report(t *turn) reconcile.Result {
+	if t.phase == "" {
+		return reconcile.Result{} // a panic came before the first decision
 	}
-	was := r.c.Store.Status(key)
+	// Nothing that ended is explained before what it makes room for was started: reading the last lines touches the disk.
+	if last := t.record.state.lastExit; t.bad != nil && last != nil && last.At.Equal(t.bad.Exit.At) {
+		told := *last
+		told.LastLines = r.c.LastLines(*t.bad, explained)
+		t.record.state.lastExit = &told
+	}
+	if t.in.svc == nil && len(t.in.runs) == 0 && r.bury(t) {
+		return reconcile.Result{}
+	}
+	was := r.c.Store.Status(t.key)
+	st := r.status(t, was)
+	r.c.Store.SetStatus(t.key, st)
+	r.tell(t.key, &t.record.teller, append(t.told, t.transition(was, st)...), t.in.now)
+	if len(t.ended) > 0 {
+		r.c.Forgetter.Forget(t.ended...) // once the status that speaks of them is durable
+	}
+	if was == nil || was.Phase != st.Phase || was.PID != st.PID || was.ObservedRevision != st.ObservedRevision {
+		r.wakeDependants(t.key.Name)
+	}
+	if t.next.IsZero() {
+		return reconcile.Result{}
+	}
+	return reconcile.Result{RequeueAfter: max(time.Until(t.next), time.Millisecond)}
+}
+
+// bury forgets a service of which nothing is left. It reports false when the service has come back meanwhile.
+func (r *Reconciler) bury(t *turn) bool {
+	if _, _, back := r.c.Desired.Service(t.key.Name); back {
+		return false
+	}
+	r.mu.Lock()
+	delete(r.records, t.key.Name)
+	r.mu.Unlock()
+	if r.c.Store.Status(t.key) != nil {
+		t.told = append(t.told, note{v1.EventNormal, "Deleted", "its manifest is gone and nothing of it is left", ""})
+	}
+	r.tell(t.key, &t.record.teller, t.told, t.in.now)
+	r.c.Track(t.key, nil)
+	r.c.Store.DeleteObject(t.key)
+	r.wakeDependants(t.key.Name)
+	return true
+}
+
+// wakeDependants puts the services that wait for a service on the queue.
+func (r *Reconciler) wakeDependants(name string) {
+	for _, svc := range r.c.Desired.Services() {
+		if slices.ContainsFunc(svc.Spec.DependsOn, func(d v1.Dependency) bool { return strings.EqualFold(d.Name, name) }) {
+			r.c.Enqueue(svc.Key())
+		}
+	}
+}
+
+// status is what is told of the service. Conditions and fields that others own are taken over from was.
+func (r *Reconciler) status(t *turn, was *v1.ServiceStatus) *v1.ServiceStatus {
+	s := t.record.state
 	st := &v1.ServiceStatus{
-		ObservedRevision: m.revision, ObservedIntent: m.intent, Phase: p.phase, Restarts: m.restarts, LastExit: m.lastExit,
-		Replicas: replicaStatuses(in, m), UpdatedAt: in.now,
+		ObservedRevision: s.revision, ObservedIntent: s.intent, Session: s.session, Phase: t.phase, Restarts: s.restarts, LastExit: s.lastExit,
+		Replicas: s.replicas(t.in), UpdatedAt: t.in.now,
 	}
 	for _, rep := range st.Replicas {
 		if rep.PID != 0 && st.PID == 0 {
@@ -33,135 +80,117 @@ func (r *Reconciler) report(key v1.Key, in input, m *memory, p plan) (gone bool)
 			st.PID, st.StartedAt, st.Port = rep.PID, &at, rep.Port
 		}
 		st.Attempts = max(st.Attempts, rep.Attempts)
-		if next := rep.NextStart; rep.PID == 0 && next.After(in.now) && (st.NextRestart == nil || next.Before(*st.NextRestart)) {
+		if next := rep.NextStart; rep.PID == 0 && next.After(t.in.now) && (st.NextRestart == nil || next.Before(*st.NextRestart)) {
 			st.NextRestart = &next
 		}
 	}
-	if st.Port == 0 && in.svc != nil {
-		st.Port = in.svc.Spec.Port.Number
+	if st.Port == 0 && t.in.svc != nil {
+		if st.Port = t.in.svc.Spec.Port.Number; t.in.svc.Spec.Port.Auto {
+			st.Port, _ = r.c.Store.Port(slotName(t.key, 0))
+		}
 	}
 	if was != nil {
 		st.Conditions = append(st.Conditions, was.Conditions...)
 		st.URL = was.URL
 	}
-	r.conditions(key, in, p, st)
-	r.c.Store.SetStatus(key, st)
-	r.tell(key, was, st, p)
-	if was == nil || was.Phase != st.Phase || was.PID != st.PID {
-		for _, d := range r.dependants(key.Name) {
-			r.c.Enqueue(d)
-		}
-	}
-	return false
-}
-
-// prune drops what is remembered of slots that are neither wanted nor there.
-func (r *Reconciler) prune(in input, m *memory) {
-	there := map[int]bool{}
-	for _, run := range in.runs {
-		there[slotIndex(run.Slot)] = true
-	}
-	for i := range m.slots {
-		if !there[i] && (in.svc == nil || i >= in.svc.ReplicaCount()) {
-			delete(m.slots, i)
-		}
-	}
-	for id := range m.stops {
-		found := false
-		for _, run := range in.runs {
-			found = found || run.ID == id
-		}
-		if !found {
-			delete(m.stops, id)
-		}
-	}
+	r.conditions(t, st)
+	return st
 }
 
 // conditions sets each condition that this reconciler owns; others are left as they are.
-func (r *Reconciler) conditions(key v1.Key, in input, p plan, st *v1.ServiceStatus) {
-	set := func(kind string, status v1.ConditionStatus, reason, message string) {
-		v1.SetCondition(&st.Conditions, v1.Condition{Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: in.now})
-	}
-	truth := map[bool]v1.ConditionStatus{true: v1.ConditionTrue, false: v1.ConditionFalse}
-	set(v1.ConditionReady, truth[p.phase == v1.PhaseRunning], p.reason, p.message)
-	switch p.phase {
-	case v1.PhaseFailed:
-		message := p.message
-		if st.LastExit != nil && len(st.LastExit.LastLines) > 0 {
-			message += "; it last said: " + st.LastExit.LastLines[len(st.LastExit.LastLines)-1]
+func (r *Reconciler) conditions(t *turn, st *v1.ServiceStatus) {
+	set := func(kind string, is bool, reason, message string) {
+		status := v1.ConditionFalse
+		if is {
+			status = v1.ConditionTrue
 		}
-		set(v1.ConditionProgressing, v1.ConditionFalse, p.reason, message)
-	case v1.PhaseRunning, v1.PhaseComplete, v1.PhaseStopped, v1.PhaseUnready:
-		set(v1.ConditionProgressing, v1.ConditionFalse, "Settled", "there is nothing to be done")
-	default:
-		set(v1.ConditionProgressing, v1.ConditionTrue, p.reason, p.message)
+		v1.SetCondition(&st.Conditions, v1.Condition{Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: t.in.now})
 	}
-	var lacks []string
-	for _, run := range in.runs {
+	set(v1.ConditionReady, t.phase == v1.PhaseRunning, t.reason, t.message)
+	switch t.phase {
+	case v1.PhaseFailed:
+		set(v1.ConditionProgressing, false, t.reason, t.message+lastWords(st.LastExit))
+	case v1.PhaseRunning, v1.PhaseComplete, v1.PhaseStopped, v1.PhaseUnready:
+		set(v1.ConditionProgressing, false, "Settled", "there is nothing to be done")
+	default:
+		set(v1.ConditionProgressing, true, t.reason, t.message)
+	}
+	if lacks := t.lacks(); len(lacks) > 0 {
+		set(v1.ConditionDegraded, true, "Degraded", strings.Join(lacks, "; "))
+	} else {
+		set(v1.ConditionDegraded, false, "AsAsked", "it has all that it asked for")
+	}
+	if problems := r.c.Desired.Problems(t.key.Name); len(problems) > 0 {
+		texts := make([]string, len(problems))
+		for i, p := range problems {
+			texts[i] = p.String()
+		}
+		set(v1.ConditionManifestValid, false, "Invalid", "the last good version is in force: "+strings.Join(texts, "; "))
+	} else {
+		set(v1.ConditionManifestValid, true, "Valid", "the newest version is in force")
+	}
+}
+
+// lacks is what the service asked for and does not have.
+func (t *turn) lacks() (lacks []string) {
+	if t.outdated != "" {
+		lacks = append(lacks, t.outdated)
+	}
+	for _, run := range t.in.runs {
 		if !run.Live() {
 			continue
 		}
 		lacks = append(lacks, run.Warnings...)
 		if d := run.Dropped; d.Bytes > 0 {
-			lacks = append(lacks, droppedText(d.Lines, d.Bytes, d.Reason))
+			lacks = append(lacks, fmt.Sprintf("%d bytes of output (%d lines) could not be kept: %s", d.Bytes, d.Lines, d.Reason))
 		}
 	}
-	if len(lacks) > 0 {
-		set(v1.ConditionDegraded, v1.ConditionTrue, "Degraded", strings.Join(lacks, "; "))
-	} else {
-		set(v1.ConditionDegraded, v1.ConditionFalse, "AsAsked", "it has all that it asked for")
-	}
-	if problems := r.c.Desired.Problems(key.Name); len(problems) > 0 {
-		texts := make([]string, len(problems))
-		for i, pr := range problems {
-			texts[i] = pr.String()
-		}
-		set(v1.ConditionManifestValid, v1.ConditionFalse, "Invalid", "the last good version is in force: "+strings.Join(texts, "; "))
-	} else {
-		set(v1.ConditionManifestValid, v1.ConditionTrue, "Valid", "the newest version is in force")
-	}
+	return lacks
 }
 
-// tell records changes of state that no action has told of already.
-func (r *Reconciler) tell(key v1.Key, was, is *v1.ServiceStatus, p plan) {
-	if was != nil && was.Phase == is.Phase && (is.Phase != v1.PhasePending || message(was) == message(is)) {
-		return
+// lastWords are the last of the lines that explain an exit.
+func lastWords(e *v1.ExitInfo) string {
+	const most = 3
+	if e == nil || len(e.LastLines) == 0 {
+		return ""
+	}
+	return "; it last said: " + strings.Join(e.LastLines[max(0, len(e.LastLines)-most):], " | ")
+}
+
+// transition is what is told of a change of phase that no action has told of already.
+func (t *turn) transition(was, is *v1.ServiceStatus) []note {
+	var before v1.Phase
+	if was != nil {
+		before = was.Phase
+	}
+	if before == is.Phase && (is.Phase != v1.PhasePending || readyMessage(was) == readyMessage(is)) {
+		return nil
 	}
 	switch is.Phase {
 	case v1.PhaseRunning:
-		r.event(key, v1.EventNormal, "Ready", "runs and is ready", "")
+		if before == v1.PhaseUnready {
+			return []note{{v1.EventNormal, "Recovered", "passes its readiness probe again", ""}}
+		}
+		return []note{{v1.EventNormal, "Ready", "runs and is ready", ""}}
 	case v1.PhaseUnready:
-		r.event(key, v1.EventWarning, "Unready", p.message, "")
+		return []note{{v1.EventWarning, "Unready", t.message, ""}}
 	case v1.PhasePending:
-		r.event(key, v1.EventNormal, p.reason, p.message, "")
+		kind := v1.EventNormal
+		if t.reason == "PortInUse" {
+			kind = v1.EventWarning
+		}
+		return []note{{kind, t.reason, t.message, ""}}
 	case v1.PhaseStopped:
 		if was != nil {
-			r.event(key, v1.EventNormal, "Stopped", p.message, "")
+			return []note{{v1.EventNormal, "Stopped", t.message, ""}}
 		}
 	}
+	return nil
 }
 
-func message(st *v1.ServiceStatus) string {
+func readyMessage(st *v1.ServiceStatus) string {
 	if c := v1.FindCondition(st.Conditions, v1.ConditionReady); c != nil {
 		return c.Message
 	}
 	return ""
 }
-
-func droppedText(lines, bytes int64, reason string) string {
-	text, err := marshal(map[string]any{"lines": lines, "bytes": bytes})
-	if err != nil {
-		return reason
-	}
-	return "output could not be kept (" + reason + "): " + strings.Trim(text, "{}")
-}
-
-func marshal(v any) (string, error) {
-	text, err := json.Marshal(v)
-	return string(text), err
-}
-
-func equalFold(a, b string) bool { return strings.EqualFold(a, b) }
-
-// settled is how long Shutdown waits beyond the grace of what it stops.
-const settled = 5 * time.Second

@@ -4,105 +4,138 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	v1 "github.com/philiporange/supervisor/api/v1"
 	"github.com/philiporange/supervisor/pkg/process"
 )
 
-// Shutdown stops every service, dependants before what they depend on, and returns the owners of what did not stop. From
-// the call on, no reconcile starts anything. changed wakes it after each change of a run; it may be woken for nothing.
+const (
+	// settled is how long Shutdown waits beyond the grace of what it stops.
+	settled = 5 * time.Second
+	// stopsAtOnce is how many runs are told to stop side by side.
+	stopsAtOnce = 16
+)
+
+// Shutdown stops everything that runs, dependants before what they depend on, and returns the owners of what did not stop.
+// From the call on nothing is started. changed wakes it after each change of a run; it may be woken for nothing.
 func (r *Reconciler) Shutdown(ctx context.Context, changed <-chan struct{}) (left []string) {
-	r.mu.Lock()
+	r.leave() // a start that waits for the keeper gives up
+	r.starting.Lock()
 	r.closing = true
-	r.mu.Unlock()
-	for _, wave := range r.waves() {
-		var longest time.Duration
-		for _, owner := range wave {
-			longest = max(longest, r.stopOwner(ctx, owner))
+	r.starting.Unlock()
+	for {
+		// Anew each time: a start that was under way may have got through.
+		wave := r.wave(left)
+		if len(wave) == 0 {
+			return left
 		}
-		r.await(ctx, wave, changed, longest+settled)
-	}
-	for _, run := range r.c.Keeper.All() {
-		if run.Live() && !slices.Contains(left, run.Owner) {
-			left = append(left, run.Owner)
-		}
-	}
-	return left
-}
-
-// waves are the owners of live runs in the order in which they are to be stopped. What is not desired any more goes first.
-func (r *Reconciler) waves() [][]string {
-	level := map[string]int{}
-	services := map[string]*v1.Service{}
-	for _, svc := range r.c.Desired.Services() {
-		services[strings.ToLower(svc.Metadata.Name)] = svc
-	}
-	// depth is how many services in a row lean on this one; the manifests have no circles.
-	var visit func(name string, depth int)
-	visit = func(name string, depth int) {
-		svc := services[name]
-		if svc == nil || depth > len(services) || level[name] >= depth && depth > 0 {
-			return
-		}
-		level[name] = max(level[name], depth)
-		for _, d := range svc.Spec.DependsOn {
-			visit(strings.ToLower(d.Name), depth+1)
-		}
-	}
-	for name := range services {
-		visit(name, 0)
-	}
-	waves := make([][]string, len(services)+1)
-	seen := map[string]bool{}
-	for _, run := range r.c.Keeper.All() {
-		if !run.Live() || seen[run.Owner] {
-			continue
-		}
-		seen[run.Owner] = true
-		_, name, _ := strings.Cut(run.Owner, "/")
-		n := level[strings.ToLower(name)]
-		waves[n] = append(waves[n], run.Owner)
-	}
-	return slices.DeleteFunc(waves, func(w []string) bool { return len(w) == 0 })
-}
-
-// stopOwner stops all runs of an owner and returns the grace that they have.
-func (r *Reconciler) stopOwner(ctx context.Context, owner string) time.Duration {
-	_, name, _ := strings.Cut(owner, "/")
-	in := &input{}
-	if svc, _, ok := r.c.Desired.Service(name); ok {
-		in.svc = svc
-	}
-	m := &memory{stops: map[process.RunID]stopReason{}}
-	for _, run := range r.c.Keeper.Runs(owner) {
-		if run.Live() {
-			if err := r.stop(ctx, v1.Key{Kind: v1.KindService, Name: name}, in, m, stop{run, stopUnwanted, "the supervisor shuts down"}); err != nil {
-				r.c.Log.Error("a service cannot be stopped", "service", name, "err", err)
+		longest := r.stopAll(ctx, wave)
+		for _, run := range r.await(ctx, wave, changed, longest+settled) {
+			if !slices.Contains(left, run.Owner) {
+				left = append(left, run.Owner)
 			}
 		}
 	}
-	if in.svc == nil {
-		return v1.DefaultStopTimeout
-	}
-	return in.svc.Spec.Stop.Timeout.Or(v1.DefaultStopTimeout)
 }
 
-// await waits until nothing of the owners is live.
-func (r *Reconciler) await(ctx context.Context, owners []string, changed <-chan struct{}, limit time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, limit)
+// wave is what is to be stopped next: the live runs that nothing which still runs depends on, without those that did not stop.
+func (r *Reconciler) wave(left []string) []process.Run {
+	ranks := r.ranks()
+	var wave []process.Run
+	lowest := 0
+	for _, run := range r.c.Keeper.All() {
+		if !run.Live() || slices.Contains(left, run.Owner) {
+			continue
+		}
+		rank := ranks[strings.ToLower(run.Owner)]
+		if len(wave) == 0 || rank < lowest {
+			wave, lowest = wave[:0], rank
+		}
+		if rank == lowest {
+			wave = append(wave, run)
+		}
+	}
+	return wave
+}
+
+// ranks is how many services in a row lean on each service, by its owner in lower case: 0 when none does.
+func (r *Reconciler) ranks() map[string]int {
+	leans := map[string][]string{} // who depends on it
+	services := r.c.Desired.Services()
+	for _, svc := range services {
+		for _, d := range svc.Spec.DependsOn {
+			name := ownerKey(d.Name)
+			leans[name] = append(leans[name], ownerKey(svc.Metadata.Name))
+		}
+	}
+	ranks := make(map[string]int, len(services))
+	var rank func(owner string) int
+	rank = func(owner string) int {
+		if n, known := ranks[owner]; known {
+			return n
+		}
+		ranks[owner] = 0 // ends a circle, which valid manifests do not have
+		n := 0
+		for _, d := range leans[owner] {
+			n = max(n, rank(d)+1)
+		}
+		ranks[owner] = n
+		return n
+	}
+	for _, svc := range services {
+		rank(ownerKey(svc.Metadata.Name))
+	}
+	return ranks
+}
+
+func ownerKey(name string) string { return strings.ToLower(v1.KindService + "/" + name) }
+
+// stopAll tells runs to stop and returns the longest grace among them.
+func (r *Reconciler) stopAll(ctx context.Context, runs []process.Run) (longest time.Duration) {
+	var working sync.WaitGroup
+	seats := make(chan struct{}, stopsAtOnce)
+	for _, run := range runs {
+		kind, name, _ := strings.Cut(run.Owner, "/")
+		var svc *v1.Service
+		if kind == v1.KindService {
+			svc, _, _ = r.c.Desired.Service(name)
+		}
+		_, grace := stopHow(svc)
+		longest = max(longest, grace)
+		seats <- struct{}{}
+		working.Go(func() {
+			defer func() { <-seats }()
+			if err := r.stop(ctx, svc, run.ID); err != nil {
+				r.c.Log.Error("a run cannot be stopped", "run", run.ID, "err", err)
+			}
+		})
+	}
+	working.Wait()
+	return longest
+}
+
+// await waits until the runs have ended, and returns those that have not.
+func (r *Reconciler) await(ctx context.Context, runs []process.Run, changed <-chan struct{}, limit time.Duration) []process.Run {
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
-		live := slices.ContainsFunc(owners, func(owner string) bool {
-			return slices.ContainsFunc(r.c.Keeper.Runs(owner), func(run process.Run) bool { return run.Live() })
-		})
-		if !live {
-			return
+		// What is last in the list is looked at until it has ended; then the next.
+		for len(runs) > 0 && !r.alive(runs[len(runs)-1]) {
+			runs = runs[:len(runs)-1]
+		}
+		if len(runs) == 0 {
+			return nil
 		}
 		select {
 		case <-changed:
-		case <-ctx.Done():
-			return
+		case <-limited.Done():
+			return slices.DeleteFunc(runs, func(run process.Run) bool { return !r.alive(run) })
 		}
 	}
+}
+
+func (r *Reconciler) alive(run process.Run) bool {
+	return slices.ContainsFunc(r.c.Keeper.Runs(run.Owner), func(now process.Run) bool { return now.ID == run.ID && now.Live() })
 }

@@ -1,0 +1,459 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	v1 "github.com/philiporange/supervisor/api/v1"
+	"github.com/philiporange/supervisor/pkg/probe"
+	"github.com/philiporange/supervisor/pkg/process"
+	"github.com/philiporange/supervisor/pkg/process/processtest"
+	"github.com/philiporange/supervisor/pkg/reconcile"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func key(name string) v1.Key { return v1.Key{Kind: v1.KindService, Name: name} }
+
+// service returns a defaulted service with a command of its own.
+func service(name string, edit ...func(*v1.ServiceSpec)) *v1.Service {
+	s := &v1.Service{
+		TypeMeta: v1.TypeMeta{APIVersion: v1.APIVersion, Kind: v1.KindService},
+		Metadata: v1.ObjectMeta{Name: name}, Spec: v1.ServiceSpec{Command: v1.Command{Line: "run " + name}},
+	}
+	for _, e := range edit {
+		e(&s.Spec)
+	}
+	s.Default()
+	return s
+}
+
+// store is a Store in memory. It outlives a manager.
+type store struct {
+	mu       sync.Mutex
+	statuses map[v1.Key]*v1.ServiceStatus
+	writes   int
+	intents  map[v1.Key]v1.Intent
+	ports    map[string]int
+	events   []v1.Event
+}
+
+func newStore() *store {
+	return &store{statuses: map[v1.Key]*v1.ServiceStatus{}, intents: map[v1.Key]v1.Intent{}, ports: map[string]int{}}
+}
+
+func (s *store) Status(k v1.Key) *v1.ServiceStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.statuses[k]
+}
+
+func (s *store) SetStatus(k v1.Key, st *v1.ServiceStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writes++
+	c := *st
+	s.statuses[k] = &c
+}
+
+func (s *store) DeleteObject(k v1.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.statuses, k)
+	delete(s.intents, k)
+	for slot := range s.ports {
+		if strings.HasPrefix(slot, k.String()+"/") {
+			delete(s.ports, slot)
+		}
+	}
+}
+
+func (s *store) Intent(k v1.Key) (v1.Intent, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, ok := s.intents[k]
+	return i, ok
+}
+
+func (s *store) Port(slot string) (int, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, ok := s.ports[slot]
+	return p, ok
+}
+
+func (s *store) SetPort(slot string, port int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ports[slot] = port
+}
+
+func (s *store) Ports() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]int{}
+	for k, v := range s.ports {
+		out[k] = v
+	}
+	return out
+}
+
+func (s *store) RecordEvent(e v1.Event) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.ID, e.Time = uint64(len(s.events)+1), time.Now()
+	s.events = append(s.events, e)
+	return e.ID
+}
+
+// told returns the reasons of a service's events, in order.
+func (s *store) told(name string) (reasons []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.events {
+		if e.Key.Name == name {
+			reasons = append(reasons, e.Reason)
+		}
+	}
+	return reasons
+}
+
+func (s *store) message(name, reason string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range slices.Backward(s.events) {
+		if e.Key.Name == name && e.Reason == reason {
+			return e.Message
+		}
+	}
+	return ""
+}
+
+// desired is a Desired that a test edits.
+type desired struct {
+	mu       sync.Mutex
+	services map[string]*v1.Service
+	partial  bool
+	problems map[string][]v1.Problem
+}
+
+func (d *desired) Service(name string) (*v1.Service, string, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := d.services[name]
+	if s == nil {
+		return nil, "", false
+	}
+	return s, s.Revision(), true
+}
+
+func (d *desired) Services() (all []*v1.Service) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range d.services {
+		all = append(all, s)
+	}
+	return all
+}
+
+func (d *desired) Complete() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.partial
+}
+
+func (d *desired) Problems(name string) []v1.Problem {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.problems[name]
+}
+
+// world is everything that a reconciler has to do with: a keeper, a database, manifests, and what the machine is like.
+type world struct {
+	t       *testing.T
+	keeper  *processtest.Fake
+	store   *store
+	desired *desired
+	changed chan struct{}
+
+	mu      sync.Mutex
+	manager *manager
+	env     map[string]string // content of each service's env file
+	broken  map[string]error  // services that cannot be resolved
+	holders map[int]string    // ports that others hold
+	sick    map[string]bool   // "web readiness": the probe fails
+	lines   []string          // what every run has last written
+	intents int
+}
+
+// manager is one life of the manager.
+type manager struct {
+	r      *Reconciler
+	loop   *reconcile.Loop
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// inWorld runs a story in a bubble: time is free, and everything that is due has happened when pass returns.
+func inWorld(t *testing.T, story func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.boot()
+		story(w)
+		w.kill()
+	})
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		t: t, keeper: processtest.NewFake(), store: newStore(), changed: make(chan struct{}, 1),
+		desired: &desired{services: map[string]*v1.Service{}, problems: map[string][]v1.Problem{}},
+		env:     map[string]string{}, broken: map[string]error{}, holders: map[int]string{}, sick: map[string]bool{},
+	}
+	w.keeper.OnChange(func(owner string) {
+		w.mu.Lock()
+		m := w.manager
+		w.mu.Unlock()
+		kind, name, _ := strings.Cut(owner, "/")
+		if m != nil {
+			m.loop.Add(v1.Key{Kind: kind, Name: name})
+		}
+		select {
+		case w.changed <- struct{}{}:
+		default:
+		}
+	})
+	return w
+}
+
+// boot starts a manager, which looks at everything as pkg/app does.
+func (w *world) boot() {
+	m := &manager{done: make(chan struct{})}
+	m.r = New(Config{
+		Desired: w.desired, Keeper: w.keeper, Store: w.store, Forgetter: forgetter{w}, Program: w.program,
+		Track: func(v1.Key, []string) {}, LastLines: func(process.Run, int) []string { return w.lines },
+		Enqueue: func(k v1.Key) { m.loop.Add(k) },
+		Session: func(ctx context.Context) (string, error) {
+			h, err := w.keeper.Hello(ctx)
+			return h.Session, err
+		},
+		RestartDelay: 5 * time.Second, MaxRestartAttempts: 3, Log: slog.New(slog.DiscardHandler),
+	})
+	m.r.portBusy = func(port int) string {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.holders[port]
+	}
+	m.loop = reconcile.New(m.r, 4, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(w.t.Context())
+	m.cancel = cancel
+	w.mu.Lock()
+	w.manager = m
+	w.mu.Unlock()
+	for _, svc := range w.desired.Services() {
+		m.loop.Add(svc.Key())
+	}
+	for _, run := range w.keeper.All() {
+		w.poke(strings.Split(run.Owner, "/")[1])
+	}
+	go func() {
+		defer close(m.done)
+		m.loop.Run(ctx)
+	}()
+	w.pass(0)
+}
+
+// kill ends the manager as kill -9 does, as far as anybody else can tell.
+func (w *world) kill() {
+	w.mu.Lock()
+	m := w.manager
+	w.manager = nil
+	w.mu.Unlock()
+	if m == nil {
+		return
+	}
+	m.cancel()
+	<-m.done
+	m.r.Close()
+	synctest.Wait()
+}
+
+// pass lets time pass, and everything happen that is due.
+func (w *world) pass(d time.Duration) {
+	if d > 0 {
+		<-time.After(d)
+	}
+	synctest.Wait()
+}
+
+func (w *world) poke(name string) {
+	w.mu.Lock()
+	m := w.manager
+	w.mu.Unlock()
+	if m != nil {
+		m.loop.Add(key(name))
+	}
+}
+
+// apply drops manifests.
+func (w *world) apply(services ...*v1.Service) {
+	w.desired.mu.Lock()
+	for _, s := range services {
+		w.desired.services[s.Metadata.Name] = s
+	}
+	w.desired.mu.Unlock()
+	for _, s := range services {
+		w.poke(s.Metadata.Name)
+	}
+	w.pass(0)
+}
+
+// remove deletes a manifest.
+func (w *world) remove(name string) {
+	w.desired.mu.Lock()
+	delete(w.desired.services, name)
+	w.desired.mu.Unlock()
+	w.poke(name)
+	w.pass(0)
+}
+
+// order puts an intent in force, a moment after what was before.
+func (w *world) order(name string, verb v1.IntentVerb) {
+	w.pass(time.Microsecond)
+	h, err := w.keeper.Hello(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.intents++
+	w.store.mu.Lock()
+	w.store.intents[key(name)] = v1.Intent{
+		Key: key(name), Verb: verb, ID: fmt.Sprintf("i%d", w.intents), Time: time.Now(), Actor: "user:1000", Session: h.Session,
+	}
+	w.store.mu.Unlock()
+	w.poke(name)
+	w.pass(0)
+}
+
+// with changes what the machine is like.
+func (w *world) with(change func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	change()
+}
+
+func (w *world) program(svc *v1.Service, _, port int) (Program, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	name := svc.Metadata.Name
+	if err := w.broken[name]; err != nil {
+		return Program{EnvFiles: []string{"/env/" + name}}, err
+	}
+	return Program{
+		Spec: process.Spec{Argv: []string{name}}, Hash: svc.RunHash() + w.env[name] + fmt.Sprint(port), EnvFiles: []string{"/env/" + name},
+		Exec: func(c v1.Command) (probe.Check, error) {
+			if c.Line == "unreadable" {
+				return nil, fmt.Errorf("%q cannot be parsed", c.Line)
+			}
+			return sickness{w, name + " " + c.Line}, nil
+		},
+	}, nil
+}
+
+// sickness is a check that fails while the world says so.
+type sickness struct {
+	w    *world
+	what string
+}
+
+func (s sickness) Check(context.Context) error {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if s.w.sick[s.what] {
+		return fmt.Errorf("%s is sick", s.what)
+	}
+	return nil
+}
+
+type forgetter struct{ w *world }
+
+func (f forgetter) Forget(ids ...process.RunID) {
+	go func() {
+		for _, id := range ids {
+			_ = f.w.keeper.Forget(f.w.t.Context(), id)
+		}
+	}()
+}
+
+func (w *world) status(name string) *v1.ServiceStatus {
+	w.t.Helper()
+	st := w.store.Status(key(name))
+	if st == nil {
+		w.t.Fatalf("%s has no status", name)
+	}
+	return st
+}
+
+// live is the only live run of a service; "" when there is none.
+func (w *world) live(name string) process.RunID {
+	w.t.Helper()
+	ids := w.keeper.Live(key(name).String())
+	if len(ids) > 1 {
+		w.t.Fatalf("%s runs %d times: %v", name, len(ids), ids)
+	}
+	if len(ids) == 0 {
+		return ""
+	}
+	return ids[0]
+}
+
+// is checks a service's phase.
+func (w *world) is(name string, phase v1.Phase) {
+	w.t.Helper()
+	if st := w.status(name); st.Phase != phase {
+		w.t.Fatalf("%s is %s, want %s: %+v", name, st.Phase, phase, st.Conditions)
+	}
+}
+
+// starts is how often a service was started.
+func (w *world) starts(name string) (n int) {
+	for _, s := range w.keeper.Started() {
+		if s.Owner == key(name).String() {
+			n++
+		}
+	}
+	return n
+}
+
+// condition is "Status Reason: message" of a condition.
+func (w *world) condition(name, kind string) string {
+	w.t.Helper()
+	c := v1.FindCondition(w.status(name).Conditions, kind)
+	if c == nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %s: %s", c.Status, c.Reason, c.Message)
+}
+
+func (w *world) says(text string, parts ...string) {
+	w.t.Helper()
+	for _, p := range parts {
+		if !strings.Contains(text, p) {
+			w.t.Errorf("%q does not say %q", text, p)
+		}
+	}
+}
+
+func execProbe(line string, period time.Duration) *v1.Probe {
+	return &v1.Probe{Exec: &v1.ExecProbe{Command: v1.Command{Line: line}}, Period: v1.D(period)}
+}
