@@ -356,8 +356,11 @@ func (c *cursor) rewriteFlow(n *yaml.Node) ([]byte, error) {
 	}
 	var flow func(n *yaml.Node)
 	flow = func(n *yaml.Node) {
-		if n.Kind != yaml.ScalarNode {
+		switch {
+		case n.Kind != yaml.ScalarNode:
 			n.Style = yaml.FlowStyle
+		case strings.ContainsAny(n.Value, "\r\n"):
+			n.Style = yaml.DoubleQuotedStyle // blocks cannot stand between brackets
 		}
 		n.HeadComment, n.LineComment, n.FootComment = "", "", ""
 		for _, child := range n.Content {
