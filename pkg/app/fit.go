@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"runtime"
@@ -17,6 +16,7 @@ import (
 	v1 "github.com/philiporange/supervisor/api/v1"
 	"github.com/philiporange/supervisor/api/wire"
 	"github.com/philiporange/supervisor/controllers/service"
+	"github.com/philiporange/supervisor/manifests"
 	"github.com/philiporange/supervisor/pkg/desired"
 	"github.com/philiporange/supervisor/pkg/manifest"
 	"github.com/philiporange/supervisor/pkg/process"
@@ -288,7 +288,7 @@ func (a *App) Shutdown(ctx context.Context, actor string) (wire.Shutdown, error)
 func (a *App) deps(auth *rest.Authorizer) rest.Deps {
 	return rest.Deps{
 		Desired: desiredView{a}, Editor: editing{a}, Observed: a.store, Operator: operator{a}, Auth: auth, Log: a.log,
-		Logs: logFiles{a}, Version: a.version, Unready: a.unready, Schemas: schemas(), LogFile: a.logPath(), ServiceHost: a.settings.ServiceHost,
+		Logs: logFiles{a}, Version: a.version, Unready: a.unready, Schemas: manifests.Schemas(), LogFile: a.logPath(), ServiceHost: a.settings.ServiceHost,
 		WorkingDir: func(s *v1.Service) string {
 			p := programs{manifests: a.settings.Manifests, origin: a.file}
 			return p.workingDir(s)
@@ -307,8 +307,6 @@ func (a *App) version() wire.Version {
 	}
 	return v
 }
-
-func schemas() fs.FS { return nil }
 
 var (
 	_ service.Desired   = serviceView{}
