@@ -144,6 +144,7 @@ func keep(dir, version string, useCgroups bool, report func(error)) error {
 	// Every signal has a handler, so that one which we found ignored (nohup, &) is not ignored by all that we start.
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals)
+	defaultInternal()
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, syscall.SIGCHLD)
 
