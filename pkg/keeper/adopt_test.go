@@ -22,6 +22,15 @@ func (h *house) kill() {
 		h.t.Fatal(err)
 	}
 	h.until("the keeper's death", func() bool { return !alive(pid) })
+	// A process whose first thread is a zombie may have others that are on their way out, and hold its files.
+	h.until("the folder's lock", func() bool {
+		f, err := os.Open(filepath.Join(h.dir, "lock"))
+		if err != nil {
+			return true
+		}
+		defer f.Close()
+		return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil
+	})
 }
 
 // edit changes the journal of a dead keeper.
