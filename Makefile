@@ -52,7 +52,8 @@ setup: check-tools
 .PHONY: test
 test: setup generate-check ## Install what the tests need and run all of them
 	$(GO) vet -tags $(TAGS) ./...
-	$(GO) test -tags $(TAGS) -race -timeout 10m ./...
+	# -count=1: the tests of pkg/testenv run programs that the test cache knows nothing of.
+	$(GO) test -tags $(TAGS) -race -count=1 -timeout 10m ./...
 
 .PHONY: bench
 bench: build ## Measure: cold start, drop to exec, respawn, idle cost, stop; each beside its floor

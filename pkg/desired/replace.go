@@ -34,7 +34,8 @@ func (s *Set) Replace(ctx context.Context, l manifest.Listing) Changes {
 		}
 	}
 	for key, e := range old {
-		if m.next[key] == nil {
+		// Written in another case it is another object: its folders and its runs have another name.
+		if now := m.next[key]; now == nil || now.object.Key() != e.object.Key() {
 			ch.Removed = append(ch.Removed, e.object.Key())
 		}
 	}
