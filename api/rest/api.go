@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
@@ -54,7 +55,7 @@ func New(d Deps) *API {
 		d.MaxStreams = 64
 	}
 	a := &API{deps: d, open: make(chan struct{}, d.MaxStreams)}
-	a.streams, a.endStreams = context.WithCancel(context.Background())
+	a.streams, a.endStreams = context.WithCancel(context.Background()) //nolint:forbidigo // CloseStreams ends it.
 	a.routes = a.table()
 	a.document = sync.OnceValues(func() ([]byte, error) { return openAPI(d.Version().Version) })
 
@@ -108,8 +109,8 @@ func (a *API) begin(g *gin.Context) {
 	g.Request.Body = http.MaxBytesReader(g.Writer, g.Request.Body, maxBody)
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
-				panic(p)
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(p) //nolint:forbidigo // This is how net/http is told to drop the connection.
 			}
 			a.deps.Log.Error("a request made a handler panic", "request_id", g.GetString(keyRequest), "path", g.Request.URL.Path,
 				"panic", p, "stack", string(debug.Stack()))

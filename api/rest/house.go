@@ -133,7 +133,7 @@ func tail(r io.ReadSeeker, n int) (lines []string, total int, err error) {
 		k, err := r.Read(block)
 		total += bytes.Count(block[:k], []byte{'\n'})
 		if k > 0 {
-			last = block[k-1]
+			last = block[k-1] //nolint:gosec // k is at least 1.
 		}
 		if errors.Is(err, io.EOF) {
 			break

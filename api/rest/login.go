@@ -63,7 +63,7 @@ func (l *logins) redeem(code string) bool {
 // cookie makes the cookie of a new session.
 func (l *logins) cookie(r *http.Request) *http.Cookie {
 	payload := strconv.FormatInt(time.Now().Add(sessionLife).Unix(), 10) + "." + randomText()[:16]
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure where there is TLS: on plain http of a local network the cookie would never come back.
 		Name: cookieName, Value: payload + "." + l.mac(payload), Path: "/", MaxAge: int(sessionLife / time.Second),
 		HttpOnly: true, SameSite: http.SameSiteStrictMode,
 		Secure: r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https"),

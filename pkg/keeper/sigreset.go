@@ -25,10 +25,11 @@ func defaultInternal() {
 	for sig := uintptr(firstInternal); sig <= lastInternal; sig++ {
 		var now, standard sigaction
 		size := unsafe.Sizeof(now.mask)
+		//nolint:gosec // The kernel reads and writes a struct of ours, no more.
 		if _, _, err := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, 0, uintptr(unsafe.Pointer(&now)), size, 0, 0); err != 0 || now.handler != ignored {
 			continue
 		}
 		// Best effort: a program that minds can set it itself.
-		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&standard)), 0, size, 0, 0)
+		_, _, _ = unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&standard)), 0, size, 0, 0) //nolint:gosec // As above.
 	}
 }

@@ -114,8 +114,6 @@ func follow(node *yaml.Node) *yaml.Node {
 
 func isNull(node *yaml.Node) bool { return node.Kind == yaml.ScalarNode && node.Tag == "!!null" }
 
-var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
-
 // value sets v from node. A null leaves v as it is: the field was not said.
 func (d *decoder) value(node *yaml.Node, v reflect.Value, path string) {
 	line := d.base + node.Line
@@ -127,9 +125,11 @@ func (d *decoder) value(node *yaml.Node, v reflect.Value, path string) {
 	if isNull(node) {
 		return
 	}
-	if v.CanAddr() && v.Addr().Type().Implements(unmarshaler) {
-		d.custom(node, v, path, line)
-		return
+	if v.CanAddr() {
+		if u, ok := v.Addr().Interface().(json.Unmarshaler); ok {
+			d.custom(node, u, path, line)
+			return
+		}
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -147,10 +147,10 @@ func (d *decoder) value(node *yaml.Node, v reflect.Value, path string) {
 }
 
 // custom lets a type that reads several forms read the node.
-func (d *decoder) custom(node *yaml.Node, v reflect.Value, path string, line int) {
+func (d *decoder) custom(node *yaml.Node, u json.Unmarshaler, path string, line int) {
 	text, err := json.Marshal(d.plain(node))
 	if err == nil {
-		err = v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(text)
+		err = u.UnmarshalJSON(text)
 	}
 	if err != nil {
 		d.problem(line, path, "%v", err)
@@ -334,7 +334,9 @@ var knownFields sync.Map
 // fieldsOf maps JSON names to fields, embedded structs included. Status is not for manifests.
 func fieldsOf(t reflect.Type) map[string][]int {
 	if known, ok := knownFields.Load(t); ok {
-		return known.(map[string][]int)
+		if fields, ok := known.(map[string][]int); ok {
+			return fields
+		}
 	}
 	fields := map[string][]int{}
 	defer func() { knownFields.Store(t, fields) }()

@@ -146,7 +146,7 @@ func (e *Editor) Replace(object v1.Object, text []byte, ifMatch string) (revisio
 	if len(text) > 0 && text[len(text)-1] != '\n' {
 		text = append(slices.Clone(text), '\n')
 	}
-	return e.put(file, whole, at, text, func(now v1.Object) error { return nil })
+	return e.put(file, whole, at, text, func(v1.Object) error { return nil })
 }
 
 // Delete takes an object's document out of its file. The file goes with its last document: gone is its path then.
@@ -260,7 +260,7 @@ func onlyChanged(old, now v1.Object, changes []Change) error {
 	if err != nil {
 		return fmt.Errorf("compare: %w", err)
 	}
-	target := reflect.New(reflect.TypeOf(old).Elem()).Interface().(v1.Object)
+	target := blank(old)
 	if err := json.Unmarshal(text, target); err != nil {
 		return fmt.Errorf("compare: %w", err)
 	}
@@ -348,9 +348,17 @@ func diffMaps(path []string, a, b map[string]any, out *[]Change) {
 	}
 }
 
+// blank is an object of the same kind that says nothing.
+func blank(like v1.Object) v1.Object {
+	if like.Key().Kind == v1.KindCronJob {
+		return &v1.CronJob{}
+	}
+	return &v1.Service{}
+}
+
 // Render writes an object as YAML, without what is default anyway.
 func Render(object v1.Object) ([]byte, error) {
-	bare := reflect.New(reflect.TypeOf(object).Elem()).Interface().(v1.Object)
+	bare := blank(object)
 	bare.Meta().Name = object.Meta().Name
 	bare.Default()
 	changes, err := diff(bare, object)

@@ -150,7 +150,7 @@ func (c *Collector) usages(to chan<- prometheus.Metric) {
 	if c.usage == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), scrapeBudget)
+	ctx, cancel := context.WithTimeout(context.Background(), scrapeBudget) //nolint:forbidigo // Prometheus hands over none.
 	defer cancel()
 	snap, err := c.usage.Snapshot(ctx)
 	if err != nil {

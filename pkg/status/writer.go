@@ -95,7 +95,7 @@ func (s *Store) pause(d time.Duration) bool {
 // commit writes the pending batch. A damaged database is replaced and written from memory; after any other error the
 // batch is pending again.
 func (s *Store) commit() error {
-	ctx := context.Background()
+	ctx := context.Background() //nolint:forbidigo // What is pending is written also when everybody has left.
 	err := s.flush(ctx)
 	if errors.Is(err, errDamaged) {
 		if err = s.replace(err); err == nil {
@@ -211,7 +211,7 @@ func (s *Store) replace(cause error) error {
 	if err != nil {
 		return err
 	}
-	db, err := openDatabase(context.Background(), s.path)
+	db, err := openDatabase(context.Background(), s.path) //nolint:forbidigo // As in commit.
 	if err != nil {
 		return err
 	}

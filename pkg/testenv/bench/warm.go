@@ -44,7 +44,7 @@ func (b *bench) idleCost(d *daemon) error {
 	if err != nil {
 		return err
 	}
-	d.client.Close() // an open connection is a caller, and its end is work
+	d.client.Close()            // an open connection is a caller, and its end is work
 	time.Sleep(2 * time.Second) //nolint:forbidigo // The start has to be over; what is measured is time itself.
 	manager := d.cmd.Process.Pid
 	var before, after [2]cost
