@@ -248,6 +248,13 @@ func (a *App) deliver(ctx context.Context, l manifest.Listing) {
 		a.store.PutObject(o.Key(), revision)
 	}
 	for _, key := range changes.Changed {
+		if key.Kind == v1.KindCronJob {
+			// Better said than waited for in vain.
+			a.store.RecordEvent(v1.Event{
+				Key: key, Type: v1.EventWarning, Reason: "NotScheduled", Actor: "supervisor",
+				Message: "its manifest is valid and kept, but this version of the supervisor does not run cron jobs yet",
+			})
+		}
 		a.loop.Add(key)
 	}
 	a.removed(changes.Removed)
