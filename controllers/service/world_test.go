@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -266,6 +267,12 @@ func (w *world) boot() {
 	}
 	for _, run := range w.keeper.All() {
 		w.poke(strings.Split(run.Owner, "/")[1])
+	}
+	w.store.mu.Lock()
+	known := slices.Collect(maps.Keys(w.store.statuses))
+	w.store.mu.Unlock()
+	for _, k := range known {
+		w.poke(k.Name)
 	}
 	go func() {
 		defer close(m.done)
