@@ -103,7 +103,7 @@ func (l *logFile) size() (int64, error) {
 		if st.Size < l.off {
 			l.moveTo(st.Size)
 		}
-	case n > 0 && bytes.HasPrefix(l.head, head): // cut within its first line
+	case n >= prefixLen && bytes.HasPrefix(l.head, head): // cut within its first line
 		l.moveTo(min(l.off, st.Size))
 		l.head = bytes.Clone(head)
 		l.saved = false
@@ -116,6 +116,9 @@ func (l *logFile) size() (int64, error) {
 	}
 	return st.Size, nil
 }
+
+// unsaved reports whether the database has to be told of the file. One that is empty is not worth it, unless it was not before.
+func (l *logFile) unsaved() bool { return !l.saved && (len(l.head) > 0 || l.row != 0) }
 
 func (l *logFile) moveTo(off int64) {
 	if l.off != off {

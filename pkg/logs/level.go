@@ -126,8 +126,15 @@ func digits(s []byte) bool {
 // a sentence may stand before it.
 func wordLevel(head []byte) Level {
 	sentence := 0 // plain words so far
+	depth := 0    // of brackets
 	for n, at := 0, 0; at < len(head) && n < levelWords; n++ {
 		for at < len(head) && separator(head[at]) {
+			switch head[at] {
+			case '[', '(', '<':
+				depth++
+			case ']', ')', '>':
+				depth--
+			}
 			at++
 		}
 		from := at
@@ -140,7 +147,7 @@ func wordLevel(head []byte) Level {
 		}
 		l := levelWord(word)
 		if l == 0 {
-			if plainWord(word) {
+			if depth <= 0 && plainWord(word) {
 				sentence++
 			}
 			continue

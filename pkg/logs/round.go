@@ -85,7 +85,7 @@ func (f *follower) order() {
 		if keep < p.hi {
 			p.file.next = f.entries[keep].from
 			p.hi, p.more, p.finished, p.wait = keep, true, false, 0
-			p.moved = p.file.next != p.file.off || !p.file.saved && len(p.file.head) > 0
+			p.moved = p.file.next != p.file.off || p.file.unsaved()
 		}
 	}
 }
@@ -185,7 +185,7 @@ func (f *follower) save(ctx context.Context, now time.Time) error {
 	dirty := len(f.rows) > 0
 	for i := range f.pieces {
 		p := &f.pieces[i]
-		dirty = dirty || p.moved || p.st.nextSkipped != p.st.skipped
+		dirty = dirty || p.moved || p.st.nextSkipped != p.st.skipped || len(p.st.stale) > 0
 	}
 	if !dirty {
 		return nil

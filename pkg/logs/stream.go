@@ -2,7 +2,9 @@ package logs
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -108,7 +110,7 @@ func (st *stream) refresh(log *slog.Logger) {
 	} else {
 		st.gap = st.gap || st.lostPlace(chain)
 	}
-	st.place(newer)
+	st.place(newer, st.current() == nil)
 	for i, l := range slices.Backward(newer) {
 		info, err := l.f.Stat()
 		if i > 0 && (err != nil || info.Size() == l.off) {
@@ -119,12 +121,13 @@ func (st *stream) refresh(log *slog.Logger) {
 	}
 }
 
-// place finds the known places of files that were just opened. A file that was copied is taken once.
-func (st *stream) place(files []*logFile) {
+// place finds the known places of files that were just opened. When none was open before, the files may have been moved to
+// another disk or restored from a backup: then they are known by their beginnings alone.
+func (st *stream) place(files []*logFile, moved bool) {
 	used := make([]bool, len(st.known))
 	for _, same := range [...]bool{true, false} {
 		for _, l := range files {
-			if l.row != 0 {
+			if l.row != 0 || !same && !moved {
 				continue
 			}
 			for j := range st.known {
@@ -206,7 +209,7 @@ func (st *stream) read(t *turn, limit int) (p piece, used int, err error) {
 		if size, err = p.file.size(); err != nil {
 			return p, 0, err
 		}
-		p.moved = p.moved || !p.file.saved && len(p.file.head) > 0
+		p.moved = p.moved || p.file.unsaved()
 		if p.file.off < size || len(st.files) == 1 {
 			break
 		}
@@ -230,7 +233,8 @@ func (st *stream) read(t *turn, limit int) (p piece, used int, err error) {
 	l.next = from
 	n := int(min(size-from, int64(limit)))
 	if n > 0 {
-		if n, err = l.f.ReadAt(t.buf[:n], from); n == 0 && err != nil {
+		// An early end means that the file was cut this moment; the next turn sees to it.
+		if n, err = l.f.ReadAt(t.buf[:n], from); n == 0 && !errors.Is(err, io.EOF) {
 			return p, 0, fmt.Errorf("read log: %w", err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -21,11 +22,12 @@ func (f *follower) work(ctx context.Context) {
 			f.touch(st)
 		}
 	}
-	if len(f.syncers) > 0 {
+	asked := len(f.syncers) // more may come meanwhile, who want more
+	if asked > 0 {
 		f.touchAll()
 	}
 	if now.Before(f.retryAt) {
-		f.answer(f.s.Degraded())
+		f.answer(asked, f.s.Degraded())
 		return
 	}
 	err := f.present(ctx, now)
@@ -36,18 +38,18 @@ func (f *follower) work(ctx context.Context) {
 		err = f.keepHouse(now)
 	}
 	f.judgeWrites(ctx, err)
-	f.answer(err)
+	f.answer(asked, err)
 	if err == nil {
 		f.part()
 	}
 }
 
-// answer tells those who wait for the index how it is.
-func (f *follower) answer(err error) {
-	for _, reply := range f.syncers {
+// answer tells the first n of those who wait for the index how it is.
+func (f *follower) answer(n int, err error) {
+	for _, reply := range f.syncers[:n] {
 		reply <- err
 	}
-	f.syncers = f.syncers[:0]
+	f.syncers = slices.Delete(f.syncers, 0, n)
 }
 
 // rounds reads until there is nothing more.
