@@ -51,9 +51,14 @@ func (r *Reconciler) commit(ctx context.Context, l *look) error {
 		return fmt.Errorf("account for %s: %w", l.key, err)
 	}
 	l.stateChange = false
+	closed := false
 	for _, a := range l.in.attempts {
-		l.grown = l.grown || (a.fresh || a.dirty) && !a.row.State.Open()
+		closed = closed || (a.fresh || a.dirty) && !a.row.State.Open()
 		a.fresh, a.dirty = false, false
+	}
+	if closed {
+		l.grown = true
+		l.m.broadcast()
 	}
 	for _, n := range l.notes {
 		r.event(l.key, n)
@@ -67,10 +72,6 @@ func (r *Reconciler) commit(ctx context.Context, l *look) error {
 		if r.c.Ended != nil && l.in.job != nil {
 			r.c.Ended(l.in.job, *a.row)
 		}
-	}
-	if len(ended) > 0 {
-		close(l.m.ended)
-		l.m.ended = make(chan struct{})
 	}
 	return nil
 }

@@ -87,6 +87,7 @@ func (r *Reconciler) Stop(ctx context.Context, name, actor string) (stopped bool
 	if err := r.c.Ledger.Apply(ctx, c); err != nil {
 		return false, fmt.Errorf("stop %s: %w", name, err)
 	}
+	m.broadcast()
 	key := v1.Key{Kind: v1.KindCronJob, Name: name}
 	r.event(key, note{kind: v1.EventNormal, reason: "StopRequested", message: "its runs are to stop", actor: actor})
 	r.c.Enqueue(key)

@@ -43,7 +43,7 @@ type memory struct {
 	recalled bool
 	lastRun  time.Time
 	lastGood *bool
-	ended    chan struct{} // closed and renewed when an attempt ends
+	ended    chan struct{} // closed and renewed when an attempt is open no more
 }
 
 type scheduleKey struct {
@@ -54,6 +54,12 @@ type scheduleKey struct {
 type parsedSchedule struct {
 	schedule *cron.Schedule
 	err      error
+}
+
+// broadcast wakes those who await an end. The lock is held.
+func (m *memory) broadcast() {
+	close(m.ended)
+	m.ended = make(chan struct{})
 }
 
 // parse is the package's parse, remembered.
@@ -108,6 +114,7 @@ func (r *Reconciler) lookAt(ctx context.Context, key v1.Key, expand bool) (*look
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+	r.seed()
 	m, closing := r.recall(key.Name)
 	if closing {
 		return nil, nil
@@ -137,18 +144,25 @@ func (r *Reconciler) lookAt(ctx context.Context, key v1.Key, expand bool) (*look
 	return l, errors.Join(err, r.report(ctx, l))
 }
 
+// seed takes slots for the runs that were there before us. It is done once the keeper has told of them all.
+func (r *Reconciler) seed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.seeded {
+		return
+	}
+	r.seeded = true
+	for _, run := range r.c.Keeper.All() {
+		if _, ok := ownerOf(&run); ok && run.Live() {
+			r.slots.hold(run.ID, run.Labels[labelTrigger] == string(ledger.CatchUp))
+		}
+	}
+}
+
 // recall returns what is remembered of a job.
 func (r *Reconciler) recall(name string) (m *memory, closing bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.seeded {
-		r.seeded = true
-		for _, run := range r.c.Keeper.All() {
-			if _, ok := ownerOf(&run); ok && run.Live() {
-				r.slots.hold(run.ID, run.Labels[labelTrigger] == string(ledger.CatchUp))
-			}
-		}
-	}
 	m = r.memories[name]
 	if m == nil {
 		m = &memory{

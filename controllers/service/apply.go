@@ -36,13 +36,11 @@ func (r *Reconciler) apply(ctx context.Context, t *turn) error {
 func (r *Reconciler) start(ctx context.Context, t *turn, i int) (o outcome, done bool, err error) {
 	want, slot := t.in.programs[i], slotName(t.key, i)
 	o = outcome{slot: i, port: want.port, err: want.err}
-	if o.err != nil {
-		return o, true, nil
+	if o.err == nil && o.port != 0 {
+		o.holder = r.portBusy(o.port)
 	}
-	if want.port != 0 {
-		if o.holder = r.portBusy(want.port); o.holder != "" {
-			return o, true, nil
-		}
+	if o.err != nil || o.holder != "" {
+		return o, true, nil //nolint:nilerr // It is an outcome, and is told.
 	}
 	spec := want.program.Spec
 	spec.Owner, spec.Slot = t.key.String(), slot
@@ -60,7 +58,7 @@ func (r *Reconciler) start(ctx context.Context, t *turn, i int) (o outcome, done
 		return o, true, nil
 	case errors.As(err, new(*process.StartError)):
 		o.err = err
-		return o, true, nil
+		return o, true, nil //nolint:nilerr // It is an outcome, and is told.
 	case errors.Is(err, process.ErrSlotTaken), errors.Is(err, errLeaving):
 		// The end of the one that has the slot puts the service on the queue; a supervisor that leaves starts nothing.
 		return o, false, nil

@@ -18,7 +18,7 @@ const (
 	// portRetry is the first wait for a port that is taken; it doubles up to the service's maxDelay.
 	portRetry = 250 * time.Millisecond
 	// blockedLook is how often it is tried again to replace a process whose successor cannot take over.
-	blockedLook = 5 * time.Second
+	blockedLook = 10 * time.Second
 	// explained is how many lines of output an exit is explained with.
 	explained = 20
 )

@@ -218,7 +218,9 @@ func (d *decision) tend(in input, s *slot, run process.Run, i int) slotPhase {
 	case want.blocked != "":
 		// A running process is better than one that cannot be started.
 		d.outdated = "the process is not the one that is asked for, which cannot take over: " + want.blocked
-		d.wake(in.now.Add(blockedLook))
+		if want.err != nil || in.waitsFor == "" {
+			d.wake(in.now.Add(blockedLook)) // a dependency tells when it is there; a port does not
+		}
 	default:
 		why := "an env file or its folder has changed"
 		if run.Labels[labelRevision] != in.revision {

@@ -88,10 +88,10 @@ func freePort(taken map[int]bool) (int, error) {
 		if err != nil {
 			return 0, fmt.Errorf("no free port can be found: %w", err)
 		}
-		port := l.Addr().(*net.TCPAddr).Port
+		addr, ok := l.Addr().(*net.TCPAddr)
 		_ = l.Close()
-		if !taken[port] {
-			return port, nil
+		if ok && !taken[addr.Port] {
+			return addr.Port, nil
 		}
 	}
 	return 0, errors.New("no free port can be found: every one that the kernel offers is promised to a service")
