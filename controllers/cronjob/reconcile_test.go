@@ -15,7 +15,7 @@ func hourly(spec *v1.CronJobSpec) { spec.Timeout = v1.D(0) }
 
 func TestRunsAtItsInstant(t *testing.T) {
 	w := openWorld(t)
-	key := w.job("backup", "0 * * * *")
+	key := w.job("backup", "0 * * * *", hourly)
 	w.advance(59 * time.Minute)
 	w.expect(key)
 	if st := w.statuses[key]; st.Running || st.LastRun != nil || !st.NextRun.Equal(noon.Add(time.Hour)) || ready(st) != "Scheduled" {
