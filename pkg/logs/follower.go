@@ -264,6 +264,9 @@ func (f *follower) unwatch(r *replica) {
 	if len(f.unwatched) == 0 {
 		f.polled = time.Now().Add(pollPause)
 	}
+	if f.watcher != nil {
+		_ = f.watcher.Remove(r.Dir) // the kernel may have done it
+	}
 	f.unwatched[r.Dir] = r
 	f.s.stats.polled.Store(int64(len(f.unwatched)))
 }

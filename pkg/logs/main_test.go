@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 	if db := os.Getenv("LOGS_TEST_INGEST"); db != "" {
 		ingestForEver(db, os.Getenv("LOGS_TEST_DIR")) // TestKilledWhileIngesting runs this binary anew
 	}
-	goleak.VerifyTestMain(m)
+	// lumberjack keeps one goroutine for each log for ever; the program has one log.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
 }
 
 // keeper writes log files as the keeper does.

@@ -54,7 +54,8 @@ func (w *writer) drop() error {
 	return nil
 }
 
-// usage tells how many bytes of the database's files are in use, and how many are free in them.
+// usage tells how many bytes of the database's files are in use, the log that is written ahead included, and how many are
+// free in them.
 func (w *writer) usage() (used, free int64, err error) {
 	var pages, unused int64
 	if err := w.db.one("PRAGMA page_count", &pages); err != nil {
@@ -131,10 +132,24 @@ func (w *writer) expireService(service, before int64) (bool, error) {
 
 // shrink gives some free pages back to the disk when there are many, and tells whether there are more.
 func (w *writer) shrink() (bool, error) {
-	used, free, err := w.usage()
-	if err != nil || free < max(used/8, 2*vacuumStep*pageSize) {
+	_, free, err := w.usage()
+	if err != nil {
 		return false, err
 	}
+	kept := int64(0)
+	if err := w.db.one("PRAGMA page_count", &kept); err != nil {
+		return false, err
+	}
+	if free < max(kept*pageSize/8, 2*vacuumStep*pageSize) {
+		if !w.shrunk {
+			return false, nil
+		}
+		w.shrunk = false
+		return false, w.db.rows("PRAGMA wal_checkpoint(TRUNCATE)", nil, ignore) // only now the file becomes shorter
+	}
+	w.shrunk = true
 	// Each row of the answer is one page moved.
-	return true, w.db.rows(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumStep), nil, func([]driver.Value) error { return nil })
+	return true, w.db.rows(fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumStep), nil, ignore)
 }
+
+func ignore([]driver.Value) error { return nil }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"math"
+	"path/filepath"
 	"time"
 )
 
@@ -45,7 +46,9 @@ func (f *follower) readAll(ctx context.Context, now time.Time) error {
 		f.dirty = f.dirty[1:]
 		st.dirty, st.wake = false, 0
 		delete(f.waiting, st)
-		st.refresh(f.log)
+		if st.refresh(f.log) {
+			f.unwatch(f.byDir[filepath.Dir(st.path)])
+		}
 		t.buf = left
 		p, used, err := st.read(&t, max(minChunk, len(left)/(len(f.dirty)+1)))
 		if err != nil {

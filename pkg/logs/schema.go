@@ -80,7 +80,7 @@ type zoneRow struct {
 func (zoneRow) TableName() string { return "zones" }
 
 func migrate(db *gorm.DB) error {
-	m := gormigrate.New(db, &gormigrate.Options{TableName: "migrations", IDColumnName: "id", IDColumnSize: 64, UseTransaction: true},
+	m := gormigrate.New(db, &gormigrate.Options{TableName: "migrations", IDColumnName: "id", IDColumnSize: 64, UseTransaction: true, ValidateUnknownMigrations: true},
 		[]*gormigrate.Migration{{
 			ID: "0001_segments",
 			Migrate: func(tx *gorm.DB) error {

@@ -78,6 +78,7 @@ type writer struct {
 	lastID   int64 // the newest row
 	segBytes int64 // when a segment is full
 	segAge   time.Duration
+	shrunk   bool // pages were given back that the file still has
 
 	insert    *sqlite3.SQLiteStmt // into the newest segment
 	insertFor int64

@@ -158,7 +158,8 @@ func (s *Store) loadNames() error {
 	return rows.Err()
 }
 
-// Attach follows the output of a replica from where it was left. Attaching it again changes its settings.
+// Attach follows the output of a replica from where it was left. Attaching it again changes its settings. What is attached
+// before Run is read together, so that rows of different services are in the order of their times.
 func (s *Store) Attach(src Source) { s.order(func(f *follower) { f.attach(src) }) }
 
 // Detach takes what is there and then ends to follow a replica. Its rows stay.

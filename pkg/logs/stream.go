@@ -87,16 +87,21 @@ func (st *stream) current() *logFile {
 	return st.files[len(st.files)-1]
 }
 
-// refresh looks whether another file is at the path now.
-func (st *stream) refresh(log *slog.Logger) {
+// refresh looks whether another file is at the path now. It tells when the folder is gone: the kernel does so only after
+// the files in it are closed.
+func (st *stream) refresh(log *slog.Logger) (gone bool) {
 	id, _, err := identify(os.Stat(st.path))
+	if errors.Is(err, os.ErrNotExist) {
+		_, folder := os.Stat(filepath.Dir(st.path))
+		gone = errors.Is(folder, os.ErrNotExist)
+	}
 	if cur := st.current(); cur != nil && (err != nil || cur.identity == id) {
-		return // also while there is none: then the writer may still write to the one that was moved away
+		return gone // also while there is none: then the writer may still write to the one that was moved away
 	}
 	chain, err := openChain(st.path)
 	if err != nil {
 		log.Warn("log files cannot be read; trying again at the next change", "path", st.path, "err", err)
-		return
+		return gone
 	}
 	st.prune(chain)
 	newer := chain
@@ -119,6 +124,7 @@ func (st *stream) refresh(log *slog.Logger) {
 		}
 		st.files = append(st.files, l)
 	}
+	return gone
 }
 
 // place finds the known places of files that were just opened. When none was open before, the files may have been moved to

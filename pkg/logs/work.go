@@ -240,7 +240,7 @@ func (f *follower) retreat() {
 	f.limit = min(f.limit, max(4<<20, used*3/4))
 	f.w.segBytes = min(f.w.segBytes, max(256<<10, f.limit/segments))
 	// The log that is written ahead has to begin anew: there it has room for the change that frees pages.
-	_ = f.w.db.rows("PRAGMA wal_checkpoint(RESTART)", nil, func([]driver.Value) error { return nil })
+	_ = f.w.db.rows("PRAGMA wal_checkpoint(RESTART)", nil, ignore)
 	if free < 2*f.w.segBytes && len(f.w.segments) > 0 {
 		if err := f.w.drop(); err != nil {
 			f.log.Warn("old log rows cannot be dropped on the full disk", "err", err)
