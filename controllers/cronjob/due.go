@@ -29,6 +29,7 @@ const (
 	reasonStopped  = "stopped"
 	reasonDown     = "down"
 	reasonAsleep   = "asleep"
+	reasonNoTick   = "noTick"
 )
 
 // window is the span whose instants have to be accounted for, by what was in force while it passed.
@@ -115,6 +116,9 @@ func (in *input) catchUp(late []*ledger.Row, onTime bool) {
 		r.Reason, r.Message = reasonDown, "the supervisor was not running at the time; "+why
 		if !r.Instant.Before(in.upSince) {
 			r.Reason, r.Message = reasonAsleep, "the machine slept, or its clock was set forward past it; "+why
+			if in.external {
+				r.Reason, r.Message = reasonNoTick, "no tick came at the time; "+why
+			}
 		}
 	}
 }

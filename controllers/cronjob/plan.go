@@ -16,6 +16,7 @@ type input struct {
 	now       time.Time
 	upSince   time.Time     // since when we are there to see instants come
 	lateAfter time.Duration // how late is still on time
+	external  bool          // instants are left to Tick
 	job       *v1.CronJob   // nil when its manifest is gone
 	overlaps  int           // instants in a row that the present run has cost
 	attempts  []*attempt    // those that are open

@@ -16,11 +16,11 @@ import (
 
 // Reconciler brings cron jobs from what is observed to what is desired.
 type Reconciler struct {
-	c       Config
-	upSince time.Time
-	slots   *slots
+	c     Config
+	slots *slots
 
 	mu       sync.Mutex
+	upSince  time.Time // the earliest time at which we were there
 	memories map[string]*memory
 	closing  bool
 	seeded   bool // slots know of the runs that were there before us
@@ -181,9 +181,10 @@ func (r *Reconciler) observe(ctx context.Context, l *look) (there bool, err erro
 		// It may still come: what runs is left alone. The listing that completes the set looks at every owner.
 		return false, nil
 	}
-	l.in = input{now: r.c.Now(), upSince: r.upSince, lateAfter: lateAfter, elapsed: l.elapsed(r.c.Uptime)}
+	now := r.c.Now()
+	l.in = input{now: now, upSince: r.up(now), lateAfter: lateAfter, elapsed: l.elapsed(r.c.Uptime)}
 	if r.c.External {
-		l.in.lateAfter = lateAfterTick
+		l.in.lateAfter, l.in.external = lateAfterTick, true
 	}
 	if ok {
 		l.in.job, l.revision = job, revision
@@ -203,6 +204,17 @@ func (r *Reconciler) observe(ctx context.Context, l *look) (there bool, err erro
 		l.in.attempts = append(l.in.attempts, &attempt{row: &rows[i]})
 	}
 	return true, nil
+}
+
+// up is since when we are there to see instants come, by what the clock shows now: once it was set back, also what comes before
+// the time at which we began.
+func (r *Reconciler) up(now time.Time) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Before(r.upSince) {
+		r.upSince = now
+	}
+	return r.upSince
 }
 
 // elapsed measures runs by the clock that cannot be set. A run that an earlier manager began is taken to be as old as it says.

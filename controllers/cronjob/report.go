@@ -13,6 +13,9 @@ import (
 // pausedPace is the least time between two looks at a job that is paused: its instants are put on record, but not one by one.
 const pausedPace = time.Minute
 
+// setOnly is an instant so far away that its alarm rings only because the clock was set.
+const setOnly = 10 * 365 * 24 * time.Hour
+
 // report writes the status, and asks to be woken when there is something to do.
 func (r *Reconciler) report(ctx context.Context, l *look) error {
 	if !l.m.recalled {
@@ -65,6 +68,9 @@ func (r *Reconciler) wake(l *look, next time.Time) {
 			next = later(next, l.in.now.Add(pausedPace))
 		}
 		l.plan.wakeAt(next)
+	}
+	if r.c.External {
+		l.plan.wakeAt(l.in.now.Add(setOnly)) // to be told when the clock is set
 	}
 	r.c.Waker.Set(l.key, l.plan.wake)
 }
