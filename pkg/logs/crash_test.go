@@ -19,11 +19,11 @@ var crashBudget = Budget{Rate: 20000, Burst: 2000}
 
 // ingestForEver is what the child process does until it is killed.
 func ingestForEver(db, dir string) {
-	ctx := context.Background()
+	ctx := context.Background() //nolint:forbidigo // this is the child's main
 	s, err := Open(ctx, db, Options{})
 	if err == nil {
 		s.Attach(Source{Service: "web", Dir: dir, Budget: crashBudget})
-		fmt.Println("ready")
+		_, _ = os.Stdout.WriteString("ready\n")
 		err = s.Run(ctx)
 	}
 	fmt.Fprintln(os.Stderr, err)

@@ -34,7 +34,7 @@ type database struct {
 }
 
 // openDatabase opens or makes the file. The error is errDamaged when the file is at fault.
-func openDatabase(ctx context.Context, path string, cap int64) (*database, error) {
+func openDatabase(ctx context.Context, path string, limit int64) (*database, error) {
 	// SQLite would make it readable for all that the umask allows.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -44,13 +44,13 @@ func openDatabase(ctx context.Context, path string, cap int64) (*database, error
 		return nil, fmt.Errorf("open log index: %w", err)
 	}
 	d := &database{path: path}
-	if err := d.open(ctx, cap); err != nil {
+	if err := d.open(ctx, limit); err != nil {
 		return nil, errors.Join(classify(fmt.Errorf("open log index %s: %w", path, err)), d.close())
 	}
 	return d, nil
 }
 
-func (d *database) open(ctx context.Context, cap int64) error {
+func (d *database) open(ctx context.Context, limit int64) error {
 	if err := d.upgrade(ctx); err != nil {
 		return err
 	}
@@ -65,7 +65,7 @@ func (d *database) open(ctx context.Context, cap int64) error {
 		return fmt.Errorf("unknown SQLite driver %T", conn)
 	}
 	// The log that is written ahead is part of what is bounded.
-	pages := walPages(cap)
+	pages := walPages(limit)
 	for _, pragma := range []string{
 		fmt.Sprintf("wal_autocheckpoint=%d", pages), fmt.Sprintf("journal_size_limit=%d", pages*pageSize), "mmap_size=0", "temp_store=MEMORY",
 	} {
@@ -93,7 +93,7 @@ func (d *database) open(ctx context.Context, cap int64) error {
 const pageSize = 4096
 
 // walPages is after how many pages the log that is written ahead is moved into the database.
-func walPages(cap int64) int64 { return max(64, min(2048, cap/pageSize/32)) }
+func walPages(limit int64) int64 { return max(64, min(2048, limit/pageSize/32)) }
 
 // upgrade makes the tables.
 func (d *database) upgrade(ctx context.Context) error {
@@ -104,7 +104,7 @@ func (d *database) upgrade(ctx context.Context) error {
 		return err
 	}
 	conn.SetMaxOpenConns(1)
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // all is committed
 	db, err := gorm.Open(sqlite.Dialector{Conn: conn}, &gorm.Config{SkipDefaultTransaction: true, Logger: logger.Discard, DisableAutomaticPing: true})
 	if err != nil {
 		return err
@@ -113,7 +113,8 @@ func (d *database) upgrade(ctx context.Context) error {
 	if err := migrate(db); err != nil {
 		return err
 	}
-	return db.Exec("INSERT OR IGNORE INTO meta(id, epoch, last_id, dropped_id) VALUES (1, ?, 0, 0)", 1+rand.Uint32N(1<<31)).Error
+	epoch := 1 + rand.Uint32N(1<<31) //nolint:gosec // no secret: it tells databases apart
+	return db.Exec("INSERT OR IGNORE INTO meta(id, epoch, last_id, dropped_id) VALUES (1, ?, 0, 0)", epoch).Error
 }
 
 // describe reads what the database is and what it can.

@@ -12,8 +12,12 @@ import (
 )
 
 const (
-	// roundPause is the least time between two rounds while lines come singly: each round has its price.
-	roundPause = 40 * time.Millisecond
+	// roundPause is the least time between two rounds while lines come singly: each round has its price. busyPause is that
+	// while there is much: files must not be rotated away meanwhile.
+	roundPause = 100 * time.Millisecond
+	busyPause  = 20 * time.Millisecond
+	// busyRound is how much makes a round a busy one, in bytes.
+	busyRound = 64 << 10
 	// pollPause is how often folders are looked at that cannot be watched.
 	pollPause = time.Second
 	// maxRetry is the longest time between two attempts to write to a disk that is full.
@@ -58,8 +62,9 @@ type follower struct {
 	pieces    []piece
 	rows      []row
 	lines     int64 // in rows
+	bytes     int   // read in the round
 	lastRound time.Time
-	hot       bool // the last round had something
+	hot, busy bool // the last round had something, or much
 
 	retention time.Time // the next look at what is too old
 	polled    time.Time // the next look at what cannot be watched
@@ -118,7 +123,11 @@ func (f *follower) release() {
 // wait returns when there is something to do.
 func (f *follower) wait(ctx context.Context) {
 	now := time.Now()
-	if rest := f.lastRound.Add(roundPause).Sub(now); f.hot && rest > 0 && len(f.syncers) == 0 {
+	pause := roundPause
+	if f.busy {
+		pause = busyPause
+	}
+	if rest := f.lastRound.Add(pause).Sub(now); f.hot && rest > 0 && len(f.syncers) == 0 {
 		// Events are left where they are: the kernel merges equal ones, and a hundred lines make one round.
 		f.sleep(ctx, rest)
 	} else {

@@ -18,6 +18,9 @@ func TestMain(m *testing.M) {
 	if db := os.Getenv("LOGS_TEST_INGEST"); db != "" {
 		ingestForEver(db, os.Getenv("LOGS_TEST_DIR")) // TestKilledWhileIngesting runs this binary anew
 	}
+	if dir := os.Getenv("LOGS_TEST_WRITE"); dir != "" {
+		writeForEver(dir) // for BenchmarkCPUThousandLines
+	}
 	// lumberjack keeps one goroutine for each log for ever; the program has one log.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
 }
@@ -28,7 +31,6 @@ type keeper struct {
 	path    string
 	backups int
 	f       *os.File
-	size    int64
 	at      time.Time // the next line's; it moves on by step
 	step    time.Duration
 }

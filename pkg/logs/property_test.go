@@ -15,15 +15,13 @@ import (
 // modelled is a keeper that remembers what it wrote.
 type modelled struct {
 	*keeper
-	lines   []string
-	open    string // of an unfinished line
-	within  bool   // there is one, maybe an empty one
-	unread  int    // rotations since everything was read
-	written int
+	lines  []string
+	open   string // of an unfinished line
+	within bool   // there is one, maybe an empty one
+	unread int    // rotations since everything was read
 }
 
 func (m *modelled) add(text string) {
-	m.written++
 	m.line("%s", text)
 	m.lines = append(m.lines, text)
 }
@@ -129,7 +127,7 @@ func TestEachLineOnce(t *testing.T) {
 				m.truncate()
 				w.sync() // or what follows could be taken for what was there
 			},
-			"sync": func(rt *rapid.T) {
+			"sync": func(*rapid.T) {
 				w.sync()
 				for _, m := range streams {
 					m.unread = 0

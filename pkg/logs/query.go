@@ -224,7 +224,7 @@ func (v *view) segments(ctx context.Context, sel *selection) ([]segmentRow, erro
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err tells
 	var out []segmentRow
 	for rows.Next() {
 		var r segmentRow

@@ -75,11 +75,11 @@ func (w *writer) usage() (used, free int64, err error) {
 	return (pages-unused)*pageSize + wal, unused * pageSize, nil
 }
 
-// bound drops the oldest segment when the database is larger than its cap less room for a new segment. It tells whether it
+// bound drops the oldest segment when the database is larger than its limit less room for a new segment. It tells whether it
 // has dropped one, so that there may be more to do.
-func (w *writer) bound(cap int64) (bool, error) {
+func (w *writer) bound(limit int64) (bool, error) {
 	used, _, err := w.usage()
-	if err != nil || used+2*w.segBytes <= cap || len(w.segments) < 2 {
+	if err != nil || used+2*w.segBytes <= limit || len(w.segments) < 2 {
 		return false, err
 	}
 	return true, w.drop()

@@ -22,6 +22,7 @@ func (f *follower) round(ctx context.Context) (bool, error) {
 		f.settle(false)
 		return false, err
 	}
+	f.busy = f.bytes >= busyRound
 	f.order()
 	f.rows = f.rows[:0]
 	f.merge()
@@ -38,6 +39,7 @@ func (f *follower) readAll(ctx context.Context, now time.Time) error {
 	f.scanner.joined = f.scanner.joined[:0]
 	f.pieces = f.pieces[:0]
 	left := f.buf
+	f.bytes = 0
 	for len(f.dirty) > 0 && len(left) >= minChunk {
 		st := f.dirty[0]
 		if err := f.load(ctx, st); err != nil {
@@ -58,6 +60,7 @@ func (f *follower) readAll(ctx context.Context, now time.Time) error {
 		}
 		if p.file != nil {
 			left = left[used:]
+			f.bytes += used
 			st.service.saved = st.service.bucket
 			f.pieces = append(f.pieces, p)
 		}

@@ -33,8 +33,6 @@ type entry struct {
 	text   []byte
 	from   int64 // offsets in the file
 	end    int64
-	// marker, when it is set, makes this the row that stands for skipped lines.
-	marker *skip
 }
 
 // scanner cuts a block of a file into entries.
@@ -90,7 +88,7 @@ func (s *scanner) scan(in scanInput, out []entry) (entries []entry, rest, wait i
 			pos = next
 			continue
 		}
-		if isOpen && s.goesOn(&e, cont, text, at, next-pos, in) {
+		if isOpen && s.goesOn(&e, cont, text, at, next-pos) {
 			if from < 0 {
 				from = len(s.joined)
 				s.joined = append(s.joined, e.text...)
@@ -148,7 +146,7 @@ func nextLine(block []byte, pos int, final bool) (line []byte, next int, ok bool
 }
 
 // goesOn reports whether a line belongs to the open entry.
-func (s *scanner) goesOn(e *entry, cont bool, text []byte, at int64, size int, in scanInput) bool {
+func (s *scanner) goesOn(e *entry, cont bool, text []byte, at int64, size int) bool {
 	gap := at - e.last
 	if gap > groupGap || gap < -groupGap || e.lines >= maxEntryLines || e.end+int64(size)-e.from > maxEntry {
 		return false

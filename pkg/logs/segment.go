@@ -86,8 +86,8 @@ type writer struct {
 }
 
 // newWriter reads where the database ends.
-func newWriter(db *database, cap int64) (*writer, error) {
-	w := &writer{db: db, segBytes: max(256<<10, min(maxSegment, cap/segments))}
+func newWriter(db *database, limit int64) (*writer, error) {
+	w := &writer{db: db, segBytes: max(256<<10, min(maxSegment, limit/segments))}
 	for i := range w.args {
 		w.args[i].Ordinal = i + 1
 	}

@@ -146,7 +146,7 @@ func (s *Store) loadNames() error {
 	if err != nil {
 		return fmt.Errorf("read log index: %w", err)
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err tells
 	for rows.Next() {
 		var id int64
 		var name string

@@ -229,12 +229,9 @@ func (st *stream) read(t *turn, limit int) (p piece, used int, err error) {
 	final := len(st.files) > 1
 	from := l.off
 	if final && l.unlinked && len(st.files) > overrun {
-		from, err = st.skip(t.buf[:limit], math.MaxInt64, rotatedAway, true)
+		from = st.skip(t.buf[:limit], math.MaxInt64, rotatedAway, true)
 	} else if b := &st.service.bucket; b.until != 0 && from < size {
-		from, err = st.skip(t.buf[:limit], b.until, overBudget, false)
-	}
-	if err != nil {
-		return p, 0, err
+		from = st.skip(t.buf[:limit], b.until, overBudget, false)
 	}
 	l.next = from
 	n := int(min(size-from, int64(limit)))
@@ -277,7 +274,7 @@ func (st *stream) drop() {
 }
 
 // skip counts lines instead of reading them, until one that is not before a time, or the end. It returns the new offset.
-func (st *stream) skip(buf []byte, until int64, why skipReason, final bool) (int64, error) {
+func (st *stream) skip(buf []byte, until int64, why skipReason, final bool) int64 {
 	l := st.files[0]
 	off := l.off
 	var s stamps
@@ -307,7 +304,7 @@ func (st *stream) skip(buf []byte, until int64, why skipReason, final bool) (int
 			break
 		}
 	}
-	return off, nil
+	return off
 }
 
 // pausedPart is the part of a block of lines that falls into the pause of a service. Mostly it is all of it, or nothing.

@@ -188,7 +188,7 @@ func (w *walker) read(ctx context.Context, p part) (err error) {
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer func() { _ = rows.Close() }() // rows.Err tells
 	searching := len(w.sel.matcher.terms) > 0 || w.sel.regexp != nil
 	for n := 1; rows.Next(); n++ {
 		var r rawRow

@@ -61,10 +61,9 @@ func (f *follower) rounds(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(f.rows) > 0 {
-			f.hot, f.tidy = true, true
-		}
+		f.hot = f.hot || len(f.rows) > 0
 		if f.w.newest() != segment {
+			f.tidy = true
 			if err := f.makeRoom(); err != nil {
 				return err
 			}
@@ -97,6 +96,7 @@ func (f *follower) keepHouse(now time.Time) error {
 		return nil
 	}
 	if f.w.unindexed() >= indexChunk {
+		f.tidy = true
 		return f.w.index()
 	}
 	if !now.Before(f.retention) {
