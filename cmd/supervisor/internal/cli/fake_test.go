@@ -50,7 +50,8 @@ type world struct {
 	pending  []v1.Key
 	shutdown wire.Shutdown
 	// changes are sent to whoever watches, then the stream stays open until it is hung up.
-	changes chan v1.Change
+	changes   chan v1.Change
+	unwatched chan struct{} // one for each event stream that has ended
 	// calls are the requests that were made, without those that only read.
 	calls []string
 	// fail answers a "METHOD /path" with a problem.
@@ -67,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	w := &world{
-		t: t, dir: dir, objects: map[v1.Key]v1.Object{}, flat: map[string]wire.Service{}, changes: make(chan v1.Change, 16),
+		t: t, dir: dir, objects: map[v1.Key]v1.Object{}, flat: map[string]wire.Service{}, changes: make(chan v1.Change, 16), unwatched: make(chan struct{}, 16),
 		fail: map[string]wire.Problem{},
 	}
 	w.env = cli.Environment{
@@ -274,6 +275,7 @@ func frame(rw http.ResponseWriter, id uint64, event string, v any) {
 }
 
 func (w *world) eventStream(rw http.ResponseWriter, r *http.Request) {
+	defer func() { w.unwatched <- struct{}{} }()
 	rw.Header().Set("Content-Type", "text/event-stream")
 	if r.Header.Get("Last-Event-ID") == "" {
 		frame(rw, 1, "snapshot", wire.Snapshot{Seq: 1})

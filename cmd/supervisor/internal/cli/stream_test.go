@@ -124,6 +124,7 @@ func TestEventsWatch(t *testing.T) {
 	if got := r.end(); got != want {
 		t.Errorf("%s\nwant\n%s", got, want)
 	}
+	<-w.unwatched // else it could take what is meant for the next
 	r = w.launch("events", "-w", "-o", "json", "--limit", "0")
 	w.change(event(30, web, "JSON"))
 	r.waitFor("JSON")
