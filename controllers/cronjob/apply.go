@@ -174,6 +174,7 @@ func (r *Reconciler) prune(ctx context.Context, l *look) error {
 	if err != nil {
 		return err
 	}
+	l.pruned = true // which may have moved the job's marks
 	r.removeLogs(l.key.Name, ids)
 	return nil
 }

@@ -23,6 +23,7 @@ func (r *Reconciler) Run(ctx context.Context, name, actor string) (id uint64, st
 	m, _ := r.recall(name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.cached = nil // what is written here is not in it
 	open, err := r.c.Ledger.Open(ctx, name)
 	if err != nil {
 		return 0, false, fmt.Errorf("run %s: %w", name, err)
@@ -50,6 +51,7 @@ func (r *Reconciler) Run(ctx context.Context, name, actor string) (id uint64, st
 			row.Instant = row.Instant.Add(time.Microsecond)
 		}
 	}
+	m.newest = later(m.newest, row.Instant)
 	key := v1.Key{Kind: v1.KindCronJob, Name: name}
 	r.event(key, note{kind: v1.EventNormal, reason: "RunRequested", message: "a run was asked for", actor: actor})
 	r.c.Enqueue(key)
@@ -65,6 +67,7 @@ func (r *Reconciler) Stop(ctx context.Context, name, actor string) (stopped bool
 	m, _ := r.recall(name)
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.cached = nil // what is written here is not in it
 	open, err := r.c.Ledger.Open(ctx, name)
 	if err != nil {
 		return false, fmt.Errorf("stop %s: %w", name, err)

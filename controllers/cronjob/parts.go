@@ -35,6 +35,7 @@ type Ledger interface {
 	Job(ctx context.Context, name string) (ledger.Job, bool, error)
 	Names(ctx context.Context) ([]string, error)
 	Open(ctx context.Context, job string) ([]ledger.Row, error)
+	Newest(ctx context.Context, job string) (time.Time, error)
 	Instants(ctx context.Context, job string, from, to time.Time) (map[time.Time]bool, error)
 	Attempt(ctx context.Context, job string, instant time.Time, attempt int) (ledger.Row, bool, error)
 	Execution(ctx context.Context, job string, id uint64) (ledger.Row, bool, error)

@@ -39,11 +39,22 @@ type memory struct {
 	began map[process.RunID]time.Duration
 	// parsed are the schedules that were parsed last, so that it is not done at each look.
 	parsed map[scheduleKey]parsedSchedule
+	// cached is what the last look has left in the ledger, where nobody else writes; nil when it has to be read.
+	cached *standing
+	// newest is no earlier than any instant that has a row.
+	newest time.Time
 	// lastRun and lastGood are what the status tells of the newest attempt; read once from the ledger.
 	recalled bool
 	lastRun  time.Time
 	lastGood *bool
 	ended    chan struct{} // closed and renewed when an attempt is open no more
+}
+
+// standing is what the ledger knows of a job.
+type standing struct {
+	job   ledger.Job
+	known bool
+	open  []ledger.Row
 }
 
 type scheduleKey struct {
@@ -93,6 +104,7 @@ type look struct {
 	claimed     []*attempt // by this look
 	ended       []*attempt // by this look, and not on record yet
 	grown       bool       // the history was added to
+	pruned      bool       // and something was taken from it
 	notes       []note     // to be told once all is on record
 	forget      []process.RunID
 	plan        plan
@@ -141,7 +153,10 @@ func (r *Reconciler) lookAt(ctx context.Context, key v1.Key, expand bool) (*look
 	if gone, goneErr := r.finish(ctx, l); gone || goneErr != nil {
 		return nil, errors.Join(err, goneErr)
 	}
-	return l, errors.Join(err, r.report(ctx, l))
+	if err = errors.Join(err, r.report(ctx, l)); err == nil && !l.pruned {
+		l.remember()
+	}
+	return l, err
 }
 
 // seed takes slots for the runs that were there before us. It is done once the keeper has told of them all.
@@ -190,20 +205,49 @@ func (r *Reconciler) observe(ctx context.Context, l *look) (there bool, err erro
 		l.in.job, l.revision = job, revision
 		l.schedule, l.scheduleErr = l.m.parse(job.Spec.Schedule, job.Spec.TimeZone, job.Spec.Seconds)
 	}
-	if l.state, l.known, err = r.c.Ledger.Job(ctx, name); err != nil {
-		return false, fmt.Errorf("observe %s: %w", l.key, err)
-	}
-	l.state.Name = name
-	l.in.overlaps = l.state.Overlaps
-	rows, err := r.c.Ledger.Open(ctx, name)
+	known, err := r.standingOf(ctx, l)
 	if err != nil {
 		return false, fmt.Errorf("observe %s: %w", l.key, err)
 	}
-	for i := range rows {
-		rows[i].Instant = rows[i].Instant.UTC()
-		l.in.attempts = append(l.in.attempts, &attempt{row: &rows[i]})
+	l.state, l.known = known.job, known.known
+	l.state.Name = name
+	l.in.overlaps = l.state.Overlaps
+	for _, row := range known.open {
+		l.in.attempts = append(l.in.attempts, &attempt{row: &row})
 	}
 	return true, nil
+}
+
+// standingOf returns what the ledger knows of the job. It is read at the first look, and when a look has failed.
+func (r *Reconciler) standingOf(ctx context.Context, l *look) (standing, error) {
+	if c := l.m.cached; c != nil {
+		l.m.cached = nil // until this look has come to its end
+		return *c, nil
+	}
+	var c standing
+	var err error
+	if c.job, c.known, err = r.c.Ledger.Job(ctx, l.key.Name); err != nil {
+		return c, err
+	}
+	if c.open, err = r.c.Ledger.Open(ctx, l.key.Name); err != nil {
+		return c, err
+	}
+	for i := range c.open {
+		c.open[i].Instant = c.open[i].Instant.UTC()
+	}
+	l.m.newest, err = r.c.Ledger.Newest(ctx, l.key.Name)
+	return c, err
+}
+
+// remember keeps what this look has left in the ledger for the next one.
+func (l *look) remember() {
+	c := &standing{job: l.state, known: true}
+	for _, a := range l.in.attempts {
+		if a.row.State.Open() {
+			c.open = append(c.open, *a.row)
+		}
+	}
+	l.m.cached = c
 }
 
 // up is since when we are there to see instants come, by what the clock shows now: once it was set back, also what comes before
@@ -280,6 +324,9 @@ func (r *Reconciler) rewind(l *look) {
 // expandWindow claims the instants of a window.
 func (r *Reconciler) expandWindow(ctx context.Context, l *look, w window) error {
 	due, more, err := w.instants(l.state, backlog(l.in.job.Spec.History.Keep), func(from, to time.Time) (map[time.Time]bool, error) {
+		if !l.m.newest.After(from) {
+			return nil, nil // the clock was not set back: nothing that comes now came before
+		}
 		return r.c.Ledger.Instants(ctx, l.key.Name, from, to)
 	})
 	if err != nil {
@@ -290,6 +337,7 @@ func (r *Reconciler) expandWindow(ctx context.Context, l *look, w window) error 
 		a := &attempt{row: row, fresh: true}
 		l.claimed = append(l.claimed, a)
 		l.in.attempts = append(l.in.attempts, a)
+		l.m.newest = later(l.m.newest, row.Instant)
 		if row.State == ledger.Missed {
 			missed++
 		}

@@ -302,22 +302,35 @@ func (w *world) CronJobs() []*v1.CronJob {
 func (w *world) Complete() bool               { return !w.partial }
 func (w *world) Problems(string) []v1.Problem { return w.problems }
 
-func (w *world) CronJobStatus(key v1.Key) *v1.CronJobStatus { return w.statuses[key] }
+func (w *world) CronJobStatus(key v1.Key) *v1.CronJobStatus {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.statuses[key]
+}
+
 func (w *world) SetCronJobStatus(key v1.Key, st *v1.CronJobStatus) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.statuses[key] = st
 }
 
 func (w *world) DeleteObject(key v1.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.deleted = append(w.deleted, key)
 	delete(w.statuses, key)
 }
 
 func (w *world) RecordEvent(e v1.Event) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.events = append(w.events, e)
 	return uint64(len(w.events))
 }
 
 func (w *world) Set(key v1.Key, at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if at.IsZero() {
 		delete(w.wakes, key)
 		return
@@ -325,7 +338,11 @@ func (w *world) Set(key v1.Key, at time.Time) {
 	w.wakes[key] = at
 }
 
-func (w *world) Remove(key v1.Key) { delete(w.wakes, key) }
+func (w *world) Remove(key v1.Key) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.wakes, key)
+}
 
 func ready(st *v1.CronJobStatus) string {
 	return v1.FindCondition(st.Conditions, v1.ConditionReady).Reason

@@ -28,34 +28,36 @@ func (c *Change) Empty() bool {
 	return c.Job == nil && len(c.Insert) == 0 && len(c.Update) == 0
 }
 
-// Apply writes a change. The inserted rows get their IDs; one that was there already keeps ID 0.
+// Apply writes a change. The inserted rows get their IDs; one that was there already keeps ID 0. Changes that are asked for while
+// another is being written are written together.
 func (s *Store) Apply(ctx context.Context, c Change) error {
 	if c.Empty() {
 		return nil
 	}
-	err := s.write.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
-		if c.Job != nil {
-			if err := c.writeJob(tx); err != nil {
-				return err
-			}
-		}
-		for _, r := range c.Insert {
-			if err := insert(tx, r); err != nil {
-				return err
-			}
-		}
-		for _, r := range c.Update {
-			if err := update(tx, r); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := s.group.do(ctx, s.write, c.write); err != nil {
 		for _, r := range c.Insert {
 			r.ID = 0
 		}
 		return fmt.Errorf("write ledger: %w", err)
+	}
+	return nil
+}
+
+func (c *Change) write(tx *gorm.DB) error {
+	if c.Job != nil {
+		if err := c.writeJob(tx); err != nil {
+			return err
+		}
+	}
+	for _, r := range c.Insert {
+		if err := insert(tx, r); err != nil {
+			return err
+		}
+	}
+	for _, r := range c.Update {
+		if err := update(tx, r); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -35,6 +35,15 @@ func (s *Store) Open(ctx context.Context, job string) ([]Row, error) {
 	return s.rows(s.read.WithContext(ctx).Where("job = ? AND state IN ('pending', 'running')", job).Order("instant, attempt"), "open rows of "+job)
 }
 
+// Newest is the latest instant that has a row; the zero time when there is none.
+func (s *Store) Newest(ctx context.Context, job string) (time.Time, error) {
+	var newest int64
+	if err := s.read.WithContext(ctx).Raw("SELECT coalesce(max(instant), 0) FROM executions WHERE job = ?", job).Scan(&newest).Error; err != nil {
+		return time.Time{}, fmt.Errorf("read newest instant of %s: %w", job, err)
+	}
+	return fromMicros(newest), nil
+}
+
 // Instants tells which instants after from, up to and including to, have a row.
 func (s *Store) Instants(ctx context.Context, job string, from, to time.Time) (map[time.Time]bool, error) {
 	var found []int64

@@ -22,6 +22,7 @@ type Store struct {
 	path          string
 	writer, reads *sql.DB
 	write, read   *gorm.DB
+	group         group
 }
 
 var errDamaged = errors.New("database is damaged")
