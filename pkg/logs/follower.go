@@ -21,9 +21,10 @@ const (
 	// pollPause is how often folders are looked at that cannot be watched.
 	pollPause = time.Second
 	// maxRetry is the longest time between two attempts to write to a disk that is full.
-	maxRetry = 30 * time.Second
-	// chunkSize is the size of the buffer that all streams share in a round, in bytes.
-	chunkSize = 1 << 20
+	maxRetry = 10 * time.Second
+	// smallBuffer is the size of what all streams share in a round, in bytes, and largeBuffer that while there is a backlog.
+	smallBuffer = 256 << 10
+	largeBuffer = 1 << 20
 )
 
 // replicaKey names what is attached.
@@ -65,6 +66,7 @@ type follower struct {
 	bytes     int   // read in the round
 	lastRound time.Time
 	hot, busy bool // the last round had something, or much
+	more      bool // the last round has left something
 
 	retention time.Time // the next look at what is too old
 	polled    time.Time // the next look at what cannot be watched

@@ -30,6 +30,7 @@ type keeper struct {
 	t       testing.TB
 	path    string
 	backups int
+	size    int64
 	f       *os.File
 	at      time.Time // the next line's; it moves on by step
 	step    time.Duration

@@ -14,9 +14,7 @@ const orderedBacklog = 16 << 20
 
 // round reads something of every dirty stream and commits it. It tells whether there is more.
 func (f *follower) round(ctx context.Context) (bool, error) {
-	if f.buf == nil {
-		f.buf = make([]byte, chunkSize)
-	}
+	f.buffers()
 	now := time.Now()
 	if err := f.readAll(ctx, now); err != nil {
 		f.settle(false)
@@ -30,7 +28,20 @@ func (f *follower) round(ctx context.Context) (bool, error) {
 	err := f.save(ctx, now)
 	f.settle(err == nil)
 	clear(f.rows) // they refer to the buffers
-	return len(f.dirty) > 0, err
+	f.more = len(f.dirty) > 0
+	return f.more, err
+}
+
+// buffers makes what a round needs, and lets go of what a backlog has needed.
+func (f *follower) buffers() {
+	size := smallBuffer
+	if f.more {
+		size = largeBuffer
+	}
+	if len(f.buf) != size {
+		f.buf = make([]byte, size)
+		f.entries, f.pieces, f.rows, f.scanner.joined = nil, nil, nil, nil
+	}
 }
 
 // readAll fills pieces and entries. Streams for which the buffer has no room stay dirty.
@@ -39,6 +50,9 @@ func (f *follower) readAll(ctx context.Context, now time.Time) error {
 	f.scanner.joined = f.scanner.joined[:0]
 	f.pieces = f.pieces[:0]
 	left := f.buf
+	if f.retryIn != 0 {
+		left = left[:minChunk] // a small step is more likely to find room
+	}
 	f.bytes = 0
 	for len(f.dirty) > 0 && len(left) >= minChunk {
 		st := f.dirty[0]
@@ -191,7 +205,7 @@ func (f *follower) save(ctx context.Context, now time.Time) error {
 	dirty := len(f.rows) > 0
 	for i := range f.pieces {
 		p := &f.pieces[i]
-		dirty = dirty || p.moved || p.st.nextSkipped != p.st.skipped || len(p.st.stale) > 0
+		dirty = dirty || p.moved || p.st.nextSkipped != p.st.storedSkip || len(p.st.stale) > 0
 	}
 	if !dirty {
 		return nil
@@ -227,7 +241,7 @@ func (f *follower) savePiece(p *piece) error {
 			return err
 		}
 	}
-	if k := st.nextSkipped; k != st.skipped {
+	if k := st.nextSkipped; k != st.storedSkip {
 		return db.exec(`UPDATE streams SET skipped_lines = ?, skipped_bytes = ?, skipped_from = ?, skipped_to = ?, skipped_inode = ?, skipped_why = ?
 			WHERE id = ?`, k.lines, k.bytes, k.from, k.to, int64(k.ino), int64(k.why), st.id)
 	}
@@ -249,7 +263,7 @@ func (f *follower) settle(committed bool) {
 			l.row, l.off, l.saved = p.row, l.next, true
 			st.know(l)
 		}
-		st.skipped, st.stale = st.nextSkipped, st.stale[:0]
+		st.skipped, st.storedSkip, st.stale = st.nextSkipped, st.nextSkipped, st.stale[:0]
 		f.s.stats.place(st, l)
 		switch {
 		case p.finished:

@@ -50,12 +50,11 @@ const gapText = "supervisor: log files were rotated away before they could be re
 
 // text is what the marker says.
 func (k *skip) text(file string, rate float64) string {
-	cause := fmt.Sprintf("more than %.0f lines a second", rate)
 	if k.why == rotatedAway {
-		cause = "files were rotated away faster than they could be read"
+		return fmt.Sprintf("supervisor: %d lines (%d bytes) are not in the index here: their files were rotated away before they could be stored", k.lines, k.bytes)
 	}
-	return fmt.Sprintf("supervisor: %d lines (%d bytes) are not in the index here: %s; they are in %s (inode %d), bytes %d to %d",
-		k.lines, k.bytes, cause, file, k.ino, k.from, k.to)
+	return fmt.Sprintf("supervisor: %d lines (%d bytes) are not in the index here: more than %.0f lines a second; they are in %s (inode %d), bytes %d to %d",
+		k.lines, k.bytes, rate, file, k.ino, k.from, k.to)
 }
 
 // stream follows one output of one replica through its chain of files. Store.Run's goroutine owns it.
@@ -75,7 +74,8 @@ type stream struct {
 	lastAt int64 // time of the last entry
 	wake   int64 // when to look even though nothing was written, Unix nanoseconds; 0 for never
 
-	skipped, nextSkipped skip // committed, and as it will be
+	// What is counted: in the database, before the present round, and now.
+	storedSkip, skipped, nextSkipped skip
 	gap                  bool // lines may be missing before the next one
 }
 
@@ -337,9 +337,30 @@ func (st *stream) count(l *logFile, off, n, lines int64, why skipReason) {
 	if k.lines == 0 && k.bytes == 0 {
 		*k = skip{ino: l.ino, from: off, why: why}
 	}
+	if why == rotatedAway {
+		k.why = why
+	}
 	k.lines += lines
 	k.bytes += n
 	k.to = off + n
+}
+
+// release closes all files, so that those that were deleted give up their space. What is left of them is counted.
+func (st *stream) release(buf []byte) {
+	for len(st.files) > 0 {
+		if l := st.files[0]; len(st.files) > 1 {
+			size, err := l.size()
+			for err == nil && l.unlinked && l.off < size {
+				off := st.skip(buf, math.MaxInt64, rotatedAway, true)
+				if off == l.off {
+					break
+				}
+				l.off = off
+			}
+		}
+		st.drop()
+	}
+	st.skipped = st.nextSkipped
 }
 
 // base is the name of the file that grows.

@@ -174,7 +174,7 @@ func (f *follower) begin() {
 		closeAll(st.files)
 		st.files, st.known, st.stale = nil, nil, nil
 		st.id, st.loaded = 0, false
-		st.skipped, st.nextSkipped = skip{}, skip{}
+		st.storedSkip, st.skipped, st.nextSkipped = skip{}, skip{}, skip{}
 		f.touch(st)
 	}
 	for _, svc := range f.services {
@@ -233,6 +233,10 @@ func (f *follower) judgeWrites(ctx context.Context, err error) {
 
 // retreat gives up old rows on a disk that is full, as the files have the newest lines. Freed pages take the next ones.
 func (f *follower) retreat() {
+	f.buffers()
+	for _, st := range f.byPath {
+		st.release(f.buf)
+	}
 	used, free, err := f.w.usage()
 	if err != nil {
 		return
@@ -300,6 +304,6 @@ func (f *follower) register(st *stream) error {
 		k.ino, k.why = uint64(ino), skipReason(why)
 		return nil
 	})
-	st.skipped, st.nextSkipped = k, k
+	st.storedSkip, st.skipped, st.nextSkipped = k, k, k
 	return err
 }
