@@ -115,7 +115,7 @@ const maxTimes = 6
 
 func timeOfDay(second, minute, hour []item) string {
 	if fixed(second) && fixed(minute) && fixed(hour) && len(second)*len(minute)*len(hour) <= maxTimes {
-		return "at " + join(clockTimes(second, minute, hour), "and")
+		return "at " + join(clockTimes(second, minute, hour))
 	}
 	var words []string
 	if !zero(second) {
@@ -201,7 +201,7 @@ func values(f []item, name string, show func(string) string) string {
 			parts[i] = show(it.from)
 		}
 	}
-	text := join(parts, "and")
+	text := join(parts)
 	if strings.HasPrefix(text, "every ") || name == "" {
 		return text
 	}
@@ -211,12 +211,12 @@ func values(f []item, name string, show func(string) string) string {
 	return name + " " + text
 }
 
-func join(parts []string, last string) string {
+func join(parts []string) string {
 	n := len(parts)
 	if n == 1 {
 		return parts[0]
 	}
-	return strings.Join(parts[:n-1], ", ") + " " + last + " " + parts[n-1]
+	return strings.Join(parts[:n-1], ", ") + " and " + parts[n-1]
 }
 
 func ordinal(n int) string {
@@ -274,7 +274,7 @@ func daysOfMonth(field string) string {
 		text := values(items(strings.Join(plainItems, ",")), "day", func(v string) string { return v })
 		words = append([]string{"on " + text + " of the month"}, words...)
 	}
-	return join(words, "and")
+	return join(words)
 }
 
 func daysOfWeek(field string) string {
@@ -303,7 +303,7 @@ func daysOfWeek(field string) string {
 		}
 		words = append([]string{"on " + values(list, name, show)}, words...)
 	}
-	return join(words, "and")
+	return join(words)
 }
 
 func months(field string) string {
