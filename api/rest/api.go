@@ -118,7 +118,11 @@ func (a *API) begin(g *gin.Context) {
 				a.problem(g, Errorf(wire.CodeInternal, "something went wrong inside the supervisor; its log has the details under this request_id"))
 			}
 		}
-		a.logRequest(g, time.Since(start))
+		took := time.Since(start)
+		if a.deps.Metrics != nil {
+			a.deps.Metrics.Request(g.FullPath(), g.Request.Method, g.Writer.Status(), took)
+		}
+		a.logRequest(g, took)
 	}()
 	g.Next()
 }

@@ -95,8 +95,20 @@ type LogReader interface {
 type Meter interface {
 	// Current is a service's use now; ok is false when it is not known.
 	Current(key v1.Key) (m wire.Metrics, ok bool)
-	// History is oldest first.
-	History(ctx context.Context, key v1.Key, since time.Time) ([]wire.MetricsRow, error)
+	// History is oldest first, for the last hours.
+	History(ctx context.Context, key v1.Key, hours int) ([]wire.MetricsRow, error)
+	// CurrentAll is what everything that runs uses now, by owner.
+	CurrentAll(ctx context.Context) (map[v1.Key]wire.Usage, error)
+	// Series is a chart of the last hours.
+	Series(ctx context.Context, key v1.Key, hours, points int) (wire.Series, error)
+	// Processes are those of an object's runs.
+	Processes(ctx context.Context, key v1.Key) ([]wire.Process, error)
+	// Exposition serves Prometheus.
+	Exposition() http.Handler
+	// Request counts an answered request; route is the pattern that matched.
+	Request(route, method string, status int, took time.Duration)
+	// TestAlerts sends a message to each channel, or to one.
+	TestAlerts(ctx context.Context, channel string) []wire.AlertTest
 }
 
 // Deps are the hands of the API. Logs, Metrics, Schemas and Dashboard may be nil.

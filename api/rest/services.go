@@ -268,7 +268,7 @@ func serviceMetrics(c *call) (any, error) {
 	}
 	rows := []wire.MetricsRow{}
 	if c.api.deps.Metrics != nil {
-		found, err := c.api.deps.Metrics.History(c.Request.Context(), s.Key(), time.Now().Add(-time.Duration(hours)*time.Hour))
+		found, err := c.api.deps.Metrics.History(c.Request.Context(), s.Key(), hours)
 		if err != nil {
 			return nil, err
 		}

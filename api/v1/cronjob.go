@@ -60,6 +60,7 @@ type CronJobSpec struct {
 	Resources         Resources         `json:"resources,omitzero"`
 	WatchDirs         []string          `json:"watchDirs,omitempty"`
 	Logs              LogPolicy         `json:"logs,omitzero"`
+	Alerts            *Alerts           `json:"alerts,omitempty" jsonschema_description:"Of what people are told."`
 	Autofix           *Autofix          `json:"autofix,omitempty"`
 }
 

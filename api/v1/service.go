@@ -37,6 +37,7 @@ type ServiceSpec struct {
 	Resources  Resources         `json:"resources,omitzero" jsonschema_description:"Limits, enforced by the kernel where it can."`
 	WatchDirs  []string          `json:"watchDirs,omitempty" jsonschema_description:"Folders whose disk use is tracked. Default: workingDir."`
 	Logs       LogPolicy         `json:"logs,omitzero" jsonschema_description:"How much of the output is kept."`
+	Alerts     *Alerts           `json:"alerts,omitempty" jsonschema_description:"Of what people are told."`
 	Autofix    *Autofix          `json:"autofix,omitempty" jsonschema_description:"Repair by a coding agent."`
 }
 

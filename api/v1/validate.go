@@ -184,6 +184,7 @@ func (s *Service) Validate() FieldErrors {
 		}
 	}
 	c.logs(sp.Logs)
+	c.alerts(sp.Alerts)
 	c.autofix(sp.Autofix)
 	return c.errs
 }
@@ -324,6 +325,7 @@ func (j *CronJob) Validate() FieldErrors {
 	c.stop(sp.Stop)
 	c.resources(sp.Resources)
 	c.logs(sp.Logs)
+	c.alerts(sp.Alerts)
 	c.autofix(sp.Autofix)
 	return c.errs
 }

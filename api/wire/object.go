@@ -79,8 +79,10 @@ type Version struct {
 	Keeper    string    `json:"keeper,omitempty"`
 	PID       int       `json:"pid"`
 	StartedAt time.Time `json:"startedAt"`
-	DataDir   string    `json:"dataDir"`
-	Manifests string    `json:"manifests"`
+	// Address is where the HTTP API listens, such as 127.0.0.1:9900.
+	Address   string `json:"address,omitempty"`
+	DataDir   string `json:"dataDir"`
+	Manifests string `json:"manifests"`
 }
 
 // Health answers /healthz and /readyz.

@@ -50,13 +50,15 @@ type App struct {
 	store      *status.Store
 	desired    *desired.Set
 	reconciler *service.Reconciler
+	measuring  *measuring
 
 	loaded   chan struct{} // closed after the first listing
 	loadOnce sync.Once
 	// swept is whether the owners of all runs were put on the queue, which waits for a complete listing.
 	swept    atomic.Bool
 	serving  atomic.Bool
-	problems []v1.Problem // last told; the watcher's goroutine owns it
+	address  atomic.Pointer[string] // where the API listens
+	problems []v1.Problem           // last told; the watcher's goroutine owns it
 
 	end context.CancelFunc // ends Run
 }
@@ -101,7 +103,10 @@ func (a *App) Reconcile(ctx context.Context, key v1.Key) (reconcile.Result, erro
 	if key.Kind != v1.KindService {
 		return reconcile.Result{}, nil
 	}
-	return a.reconciler.Reconcile(ctx, key)
+	begun := time.Now()
+	result, err := a.reconciler.Reconcile(ctx, key)
+	a.measuring.reconciled(key.Kind, result.RequeueAfter > 0, err, time.Since(begun))
+	return result, err
 }
 
 // runChanged puts the owner of a run on the queue. It is called on the goroutine that reads from the keeper.
@@ -141,12 +146,15 @@ func (a *App) Run(ctx context.Context) (err error) {
 		return errors.Join(err, group.Wait())
 	}
 	group.Go(func() error { return quiet(a.forget.run(ctx)) })
+	group.Go(func() error { return quiet(a.measuring.sampler.Run(ctx)) })
+	group.Go(func() error { return quiet(a.measuring.notifier.Run(ctx)) })
+	group.Go(func() error { a.measuring.observe(ctx); return nil })
 	group.Go(func() error { return a.work(ctx) })
 	group.Go(func() error { return a.serve(ctx) })
 	err = group.Wait()
 	a.log.Info("supervisor leaves; services run on")
 	a.reconciler.Close()
-	return errors.Join(err, a.store.Close())
+	return errors.Join(err, a.measuring.close(), a.store.Close())
 }
 
 // quiet drops the error of a part that was told to end.
@@ -176,6 +184,9 @@ func (a *App) make(ctx context.Context) error {
 		RestartDelay: a.settings.RestartDelay, MaxRestartAttempts: a.settings.MaxRestartAttempts,
 		ReservedPorts: []int{a.settings.Port}, Log: a.log,
 	})
+	if a.measuring, err = a.measure(programs); err != nil {
+		return errors.Join(err, store.Close())
+	}
 	close(a.made)
 	return nil
 }
@@ -345,6 +356,8 @@ func (a *App) serve(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen at %s: %w; choose another address with SUPERVISOR_HOST and SUPERVISOR_PORT", address, err), socket.Close())
 	}
+	listens := tcp.Addr().String()
+	a.address.Store(&listens)
 	api := rest.New(a.deps(auth))
 	_, port, err := net.SplitHostPort(tcp.Addr().String())
 	if err != nil {

@@ -288,7 +288,7 @@ func (a *App) Shutdown(ctx context.Context, actor string) (wire.Shutdown, error)
 func (a *App) deps(auth *rest.Authorizer) rest.Deps {
 	return rest.Deps{
 		Desired: desiredView{a}, Editor: editing{a}, Observed: a.store, Operator: operator{a}, Auth: auth, Log: a.log,
-		Logs: logFiles{a}, Version: a.version, Unready: a.unready, Schemas: manifests.Schemas(), LogFile: a.logPath(), ServiceHost: a.settings.ServiceHost,
+		Logs: logFiles{a}, Metrics: a.measuring, Version: a.version, Unready: a.unready, Schemas: manifests.Schemas(), LogFile: a.logPath(), ServiceHost: a.settings.ServiceHost,
 		WorkingDir: func(s *v1.Service) string {
 			p := programs{manifests: a.settings.Manifests, origin: a.file}
 			return p.workingDir(s)
@@ -299,6 +299,9 @@ func (a *App) deps(auth *rest.Authorizer) rest.Deps {
 func (a *App) version() wire.Version {
 	v := wire.Version{
 		Version: Version, Go: runtime.Version(), PID: os.Getpid(), StartedAt: a.started, DataDir: a.settings.Dir, Manifests: a.settings.Manifests,
+	}
+	if address := a.address.Load(); address != nil {
+		v.Address = *address
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()

@@ -43,6 +43,8 @@ type Settings struct {
 
 	// MonitorInterval is the time between two samples of what services use.
 	MonitorInterval time.Duration
+	// AlertChannels is where people are told, as parsed by pkg/alert: secret.
+	AlertChannels string
 	// LogMaxBytes, LogBackupCount and LogRetention bound the output that is kept of a service whose manifest does not say.
 	LogMaxBytes    int64
 	LogBackupCount int

@@ -98,6 +98,10 @@ func definitions() []definition {
 			set: duration(monitorField, minMonitor),
 		},
 		{
+			name: "ALERT_CHANNELS", def: noChannels, help: "where people are told: NAME=FORM+URL separated by spaces; forms are webhook, slack, discord, ntfy",
+			set: setAlertChannels, mask: maskAlertChannels,
+		},
+		{
 			name: "LOG_MAX_BYTES", def: "10485760", help: "size at which a service's log file is rotated",
 			set: size(func(s *Settings) *int64 { return &s.LogMaxBytes }),
 		},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/philiporange/supervisor/api/client"
 	v1 "github.com/philiporange/supervisor/api/v1"
+	"github.com/philiporange/supervisor/pkg/settings"
 )
 
 // patience bounds every wait. It is long because machines are slow; no test is faster for a shorter one.
@@ -355,4 +357,14 @@ func FreePort(t testing.TB) int {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
+}
+
+// HTTP is a client of the API over its unix socket, whatever the host in the URL.
+func (e *Env) HTTP() *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", settings.SocketIn(e.Dir))
+		},
+	}}
 }
