@@ -111,7 +111,7 @@ type Meter interface {
 	TestAlerts(ctx context.Context, channel string) []wire.AlertTest
 }
 
-// Deps are the hands of the API. Logs, Metrics, Schemas and Dashboard may be nil.
+// Deps are the hands of the API. Logs, Metrics, Cron, Schemas and Dashboard may be nil.
 type Deps struct {
 	Desired  Desired
 	Editor   Editor
@@ -119,6 +119,7 @@ type Deps struct {
 	Operator Operator
 	Logs     LogReader
 	Metrics  Meter
+	Cron     Cron
 	Auth     *Authorizer
 	Log      *slog.Logger
 

@@ -93,24 +93,31 @@ type flatBody struct {
 
 // decodeFlat reads a body strictly: an unknown field is an error, a null one is noted.
 func decodeFlat(data []byte) (flatBody, error) {
-	b := flatBody{null: map[string]bool{}}
-	var fields map[string]json.RawMessage
-	if err := decodeOne(data, &fields); err != nil {
-		return b, err
-	}
-	known := map[string]any{
+	var b flatBody
+	var err error
+	b.null, err = decodeFields(data, map[string]any{
 		"name": &b.Name, "command": &b.Command, "working_dir": &b.WorkingDir, "port": &b.Port, "enabled": &b.Enabled,
 		"expose_caddy": &b.ExposeCaddy, "caddy_subdomain": &b.CaddySubdomain, "caddy_path": &b.CaddyPath, "watch_dirs": &b.WatchDirs,
+	}, ignoredFields)
+	return b, err
+}
+
+// decodeFields reads a JSON object into the known fields, and returns which of them were null.
+func decodeFields(data []byte, known map[string]any, ignored []string) (null map[string]bool, err error) {
+	null = map[string]bool{}
+	var fields map[string]json.RawMessage
+	if err := decodeOne(data, &fields); err != nil {
+		return null, err
 	}
 	var wrong v1.FieldErrors
 	for name, raw := range fields {
 		into, ok := known[name]
 		switch {
-		case !ok && slices.Contains(ignoredFields, name):
+		case !ok && slices.Contains(ignored, name):
 		case !ok:
 			wrong = append(wrong, v1.FieldError{Field: name, Detail: "there is no such field; allowed are " + strings.Join(sortedKeys(known), ", ")})
 		case string(raw) == "null":
-			b.null[name] = true
+			null[name] = true
 		default:
 			if err := json.Unmarshal(raw, into); err != nil {
 				wrong = append(wrong, v1.FieldError{Field: name, Detail: typeDetail(err)})
@@ -119,9 +126,9 @@ func decodeFlat(data []byte) (flatBody, error) {
 	}
 	if len(wrong) > 0 {
 		slices.SortFunc(wrong, func(x, y v1.FieldError) int { return strings.Compare(x.Field, y.Field) })
-		return b, wrong
+		return null, wrong
 	}
-	return b, nil
+	return null, nil
 }
 
 // decodeOne reads exactly one JSON value.
@@ -149,7 +156,7 @@ func typeDetail(err error) string {
 	if !errors.As(err, &t) {
 		return err.Error()
 	}
-	want := map[string]string{"bool": "true or false", "string": "a string", "[]string": "a list of strings"}[t.Type.String()]
+	want := map[string]string{"bool": "true or false", "string": "a string", "[]string": "a list of strings", "map[string]string": "an object of strings", "float64": "a number"}[t.Type.String()]
 	if want == "" {
 		want = t.Type.String()
 	}

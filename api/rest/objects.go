@@ -74,6 +74,11 @@ func (a *API) show(o v1.Object, reveal bool) (any, error) {
 	if st := a.deps.Observed.Status(o.Key()); st != nil {
 		tree["status"] = st
 	}
+	if o.Key().Kind == v1.KindCronJob && a.deps.Cron != nil {
+		if st := a.deps.Cron.Status(o.Key().Name); st != nil {
+			tree["status"] = st
+		}
+	}
 	return tree, nil
 }
 

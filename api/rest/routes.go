@@ -12,7 +12,7 @@ func (a *API) table() []route {
 	var out []route
 	for _, part := range [][]route{
 		serviceRoutes(), objectRoutes("services", v1.KindService, v1.Service{}), objectRoutes("cronjobs", v1.KindCronJob, v1.CronJob{}),
-		manifestRoutes(), eventRoutes(), metricsRoutes(), supervisorRoutes(), doorRoutes(),
+		manifestRoutes(), eventRoutes(), metricsRoutes(), cronRoutes(), supervisorRoutes(), doorRoutes(),
 	} {
 		out = append(out, part...)
 	}

@@ -51,6 +51,7 @@ type App struct {
 	desired    *desired.Set
 	reconciler *service.Reconciler
 	measuring  *measuring
+	cron       *cronJobs
 
 	loaded   chan struct{} // closed after the first listing
 	loadOnce sync.Once
@@ -100,11 +101,12 @@ func New(s *settings.Settings) (*App, error) {
 
 // Reconcile implements reconcile.Reconciler: it gives each key to the reconciler of its kind.
 func (a *App) Reconcile(ctx context.Context, key v1.Key) (reconcile.Result, error) {
-	if key.Kind != v1.KindService {
-		return reconcile.Result{}, nil
-	}
 	begun := time.Now()
-	result, err := a.reconciler.Reconcile(ctx, key)
+	reconciler := reconcile.Reconciler(a.reconciler)
+	if key.Kind == v1.KindCronJob {
+		reconciler = a.cron.reconciler
+	}
+	result, err := reconciler.Reconcile(ctx, key)
 	a.measuring.reconciled(key.Kind, result.RequeueAfter > 0, err, time.Since(begun))
 	return result, err
 }
@@ -149,12 +151,13 @@ func (a *App) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return quiet(a.measuring.sampler.Run(ctx)) })
 	group.Go(func() error { return quiet(a.measuring.notifier.Run(ctx)) })
 	group.Go(func() error { a.measuring.observe(ctx); return nil })
+	group.Go(func() error { return quiet(a.cron.ticker.Run(ctx)) })
 	group.Go(func() error { return a.work(ctx) })
 	group.Go(func() error { return a.serve(ctx) })
 	err = group.Wait()
 	a.log.Info("supervisor leaves; services run on")
 	a.reconciler.Close()
-	return errors.Join(err, a.measuring.close(), a.store.Close())
+	return errors.Join(err, a.measuring.close(), a.cron.ledger.Close(), a.store.Close())
 }
 
 // quiet drops the error of a part that was told to end.
@@ -186,6 +189,9 @@ func (a *App) make(ctx context.Context) error {
 	})
 	if a.measuring, err = a.measure(programs); err != nil {
 		return errors.Join(err, store.Close())
+	}
+	if a.cron, err = a.makeCron(ctx, programs); err != nil {
+		return errors.Join(err, a.measuring.close(), store.Close())
 	}
 	close(a.made)
 	return nil
@@ -259,13 +265,6 @@ func (a *App) deliver(ctx context.Context, l manifest.Listing) {
 		a.store.PutObject(o.Key(), revision)
 	}
 	for _, key := range changes.Changed {
-		if key.Kind == v1.KindCronJob {
-			// Better said than waited for in vain.
-			a.store.RecordEvent(v1.Event{
-				Key: key, Type: v1.EventWarning, Reason: "NotScheduled", Actor: "supervisor",
-				Message: "its manifest is valid and kept, but this version of the supervisor does not run cron jobs yet",
-			})
-		}
 		a.loop.Add(key)
 	}
 	a.removed(changes.Removed)
@@ -274,7 +273,7 @@ func (a *App) deliver(ctx context.Context, l manifest.Listing) {
 	}
 	a.loadOnce.Do(func() {
 		// Also what did not change since the last life of the manager.
-		for _, o := range a.desired.List(v1.KindService) {
+		for _, o := range a.desired.List("") {
 			a.loop.Add(o.Key())
 		}
 		close(a.loaded)
@@ -298,6 +297,11 @@ func (a *App) sweep(ctx context.Context) {
 				a.loop.Add(key)
 			}
 		}
+		if known, err := a.cron.reconciler.Known(ctx); err != nil {
+			a.log.Warn("the history of deleted cron jobs stays", "err", err)
+		} else {
+			a.removed(known)
+		}
 		for _, key := range a.store.Keys() {
 			if _, _, _, ok := a.desired.Get(key); !ok {
 				a.removed([]v1.Key{key})
@@ -306,14 +310,10 @@ func (a *App) sweep(ctx context.Context) {
 	}()
 }
 
-// removed handles objects that are not desired any more.
+// removed handles objects that are not desired any more: their reconcilers delete them when their runs are gone.
 func (a *App) removed(keys []v1.Key) {
 	for _, key := range keys {
-		if key.Kind == v1.KindService {
-			a.loop.Add(key) // its reconciler deletes it when its runs are gone
-			continue
-		}
-		a.store.DeleteObject(key)
+		a.loop.Add(key)
 	}
 }
 
@@ -323,12 +323,12 @@ func (a *App) tellProblems() {
 	known := map[v1.Problem]bool{}
 	for _, p := range a.problems {
 		known[p] = true
-		if p.Key.Kind == v1.KindService {
+		if p.Key.Name != "" {
 			a.loop.Add(p.Key)
 		}
 	}
 	for _, p := range now {
-		if p.Key.Kind == v1.KindService {
+		if p.Key.Name != "" {
 			a.loop.Add(p.Key)
 		}
 		if !known[p] {

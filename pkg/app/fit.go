@@ -262,6 +262,7 @@ func (a *App) Shutdown(ctx context.Context, actor string) (wire.Shutdown, error)
 			before[run.ID] = run.Owner
 		}
 	}
+	a.cron.shutdown(ctx, actor)
 	left := a.reconciler.Shutdown(ctx, a.changed)
 	report := wire.Shutdown{Status: "stopped"}
 	for _, owner := range left {
@@ -288,7 +289,7 @@ func (a *App) Shutdown(ctx context.Context, actor string) (wire.Shutdown, error)
 func (a *App) deps(auth *rest.Authorizer) rest.Deps {
 	return rest.Deps{
 		Desired: desiredView{a}, Editor: editing{a}, Observed: a.store, Operator: operator{a}, Auth: auth, Log: a.log,
-		Logs: logFiles{a}, Metrics: a.measuring, Version: a.version, Unready: a.unready, Schemas: manifests.Schemas(), LogFile: a.logPath(), ServiceHost: a.settings.ServiceHost,
+		Logs: logFiles{a}, Metrics: a.measuring, Cron: a.cron, Version: a.version, Unready: a.unready, Schemas: manifests.Schemas(), LogFile: a.logPath(), ServiceHost: a.settings.ServiceHost,
 		WorkingDir: func(s *v1.Service) string {
 			p := programs{manifests: a.settings.Manifests, origin: a.file}
 			return p.workingDir(s)

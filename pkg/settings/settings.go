@@ -15,6 +15,12 @@ const (
 	LogJSON = "json"
 )
 
+// The values of CRON_SCHEDULER.
+const (
+	CronBuiltin = "builtin"
+	CronTick    = "tick"
+)
+
 // Settings is how the supervisor is set up. It does not change while it runs.
 type Settings struct {
 	// Dir holds all data. Manifests is the folder of manifests.
@@ -43,6 +49,10 @@ type Settings struct {
 
 	// MonitorInterval is the time between two samples of what services use.
 	MonitorInterval time.Duration
+	// CronScheduler is CronBuiltin, or CronTick, which leaves the instants to whoever calls /api/cron/tick. CronMaxRuns bounds
+	// the runs of all cron jobs at one time.
+	CronScheduler string
+	CronMaxRuns   int
 	// AlertChannels is where people are told, as parsed by pkg/alert: secret.
 	AlertChannels string
 	// LogMaxBytes, LogBackupCount and LogRetention bound the output that is kept of a service whose manifest does not say.

@@ -98,6 +98,14 @@ func definitions() []definition {
 			set: duration(monitorField, minMonitor),
 		},
 		{
+			name: "CRON_SCHEDULER", def: CronBuiltin, help: "who looks for due cron jobs: builtin, or tick for a system crontab that calls /api/cron/tick",
+			set: oneOf(func(s *Settings) *string { return &s.CronScheduler }, CronBuiltin, CronTick),
+		},
+		{
+			name: "CRON_MAX_RUNS", def: "1000", help: "runs of all cron jobs at one time",
+			set: integer(func(s *Settings) *int { return &s.CronMaxRuns }, "a number of runs", 1, 100_000),
+		},
+		{
 			name: "ALERT_CHANNELS", def: noChannels, help: "where people are told: NAME=FORM+URL separated by spaces; forms are webhook, slack, discord, ntfy",
 			set: setAlertChannels, mask: maskAlertChannels,
 		},

@@ -85,6 +85,9 @@ func Run(ctx context.Context, p Program, env Environment, args []string) int {
 		return exitOK
 	case errors.Is(err, errInterrupted):
 		return exitInterrupted
+	case isExit(err) != nil:
+		c.complain(err)
+		return isExit(err).code
 	case errors.Is(err, errSaid):
 		return exitError
 	}
@@ -143,7 +146,7 @@ supervisor that runs, the one of SUPERVISOR_DIR (default ~/.supervisor).`,
 		}
 	}
 	add(groupLook, c.statusCommand(), c.getCommand(), c.describeCommand(), c.logsCommand(), c.eventsCommand(), c.validateCommand(), c.loginCommand())
-	add(groupChange, c.applyCommand(), c.deleteCommand(), c.startCommand(), c.stopCommand(), c.restartCommand(), c.pruneCommand())
+	add(groupChange, c.applyCommand(), c.deleteCommand(), c.startCommand(), c.stopCommand(), c.restartCommand(), c.cronCommand(), c.importCommand(), c.pruneCommand())
 	add(groupDaemon, c.runCommand(), c.shutdownCommand(), c.alertCommand(), c.installCommand(), c.uninstallCommand(), c.versionCommand())
 	return root
 }
