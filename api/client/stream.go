@@ -180,8 +180,10 @@ func (c *Client) Logs(ctx context.Context, names []string, o wire.LogOptions, fn
 	if o.Follow {
 		query.Set("follow", "1")
 	}
-	if o.Stream != "" {
-		query.Set("stream", o.Stream)
+	for name, text := range map[string]string{"stream": o.Stream, "level": o.Level, "q": o.Text, "regexp": o.Regexp} {
+		if text != "" {
+			query.Set(name, text)
+		}
 	}
 	if !o.Since.IsZero() {
 		query.Set("since", o.Since.Format(time.RFC3339Nano))

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -185,6 +186,15 @@ func (c *call) validateCronJob(j *v1.CronJob, runner Cron) error {
 	return out
 }
 
+// badRequest answers wrong fields with 400, which is what clients of cron jobs expect.
+func badRequest(err error) error {
+	var wrong v1.FieldErrors
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	return &Error{Code: wire.CodeInvalid, Detail: wrong.Error(), Fields: wrong}
+}
+
 func createCron(c *call) (any, error) {
 	runner, err := c.cron()
 	if err != nil {
@@ -202,7 +212,7 @@ func createCron(c *call) (any, error) {
 		return nil, err
 	}
 	if err := c.validateCronJob(edit.next, runner); err != nil {
-		return nil, err
+		return nil, badRequest(err)
 	}
 	if _, taken := c.api.deps.Desired.Get(j.Key()); taken {
 		return nil, Errorf(wire.CodeConflict, "there is a cron job %s already; change it with PUT /api/cron/%s", j.Metadata.Name, j.Metadata.Name)

@@ -2,6 +2,7 @@ package rest
 
 import (
 	"context"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -75,20 +76,31 @@ type Operator interface {
 	Shutdown(ctx context.Context, actor string) (wire.Shutdown, error)
 }
 
-// LogQuery selects rows of a service's log.
+// LogQuery selects entries.
 type LogQuery struct {
-	Key v1.Key
-	// Level is info, warning, error, or empty for all.
-	Level         string
+	// Services are names; none means all.
+	Services []string
+	// Level is debug, info, warning, error, or empty for all; Stream is stdout, stderr, or empty for both.
+	Level, Stream string
+	// Text holds words and phrases, Regexp a regular expression.
+	Text, Regexp string
+	// Since is in, Until is out; zero means no bound.
+	Since, Until time.Time
+	// Cursor continues behind an earlier page; it is stable while entries arrive, which Offset is not.
+	Cursor        string
 	Limit, Offset int
 }
 
 // LogReader reads what services print.
 type LogReader interface {
-	// Rows returns rows, newest first.
-	Rows(ctx context.Context, q LogQuery) ([]wire.LogRow, error)
+	// Rows returns entries, newest first.
+	Rows(ctx context.Context, q LogQuery) (LogPage, error)
 	// Lines calls fn for each line of the services, oldest first, and with Follow goes on until ctx ends.
 	Lines(ctx context.Context, services []string, o wire.LogOptions, fn func(wire.LogLine) error) error
+	// Raw writes the log files of a replica, oldest first.
+	Raw(service string, replica int, stream string, to io.Writer) error
+	// Stats says how a service's log does.
+	Stats(service string) wire.LogStats
 }
 
 // Meter knows what services use of the machine.

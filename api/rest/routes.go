@@ -12,7 +12,7 @@ func (a *API) table() []route {
 	var out []route
 	for _, part := range [][]route{
 		serviceRoutes(), objectRoutes("services", v1.KindService, v1.Service{}), objectRoutes("cronjobs", v1.KindCronJob, v1.CronJob{}),
-		manifestRoutes(), eventRoutes(), metricsRoutes(), cronRoutes(), supervisorRoutes(), doorRoutes(),
+		manifestRoutes(), eventRoutes(), logRoutes(), metricsRoutes(), cronRoutes(), supervisorRoutes(), doorRoutes(),
 	} {
 		out = append(out, part...)
 	}
@@ -44,6 +44,12 @@ func serviceRoutes() []route {
 				{name: "level", about: "Only this level.", schema: "", enum: []string{"info", "warning", "error"}},
 				limitParam(1000, 100),
 				{name: "offset", about: "How many to leave out.", schema: 0, max: 1 << 30},
+				{name: "since", about: "Only from this time on.", schema: ""},
+				{name: "until", about: "Only before this time.", schema: ""},
+				{name: "q", about: "Words, \"phrases\" and prefix* that must all be there.", schema: ""},
+				{name: "regexp", about: "A regular expression (RE2) that must match.", schema: ""},
+				{name: "stream", about: "Only this one.", schema: "", enum: []string{"stdout", "stderr"}},
+				{name: "cursor", about: "The header X-Next-Cursor of the page before.", schema: ""},
 			},
 		},
 		{
@@ -111,6 +117,7 @@ func eventRoutes() []route {
 		{name: "stream", about: "Only this one.", schema: "", enum: []string{"stdout", "stderr"}},
 		last,
 	}
+	lines = append(lines, logFilters()...)
 	return tagged("events", []route{
 		{
 			method: http.MethodGet, path: "/api/v1/events", summary: "The newest events, oldest first", response: wire.Events{}, serve: events,

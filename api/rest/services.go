@@ -225,38 +225,6 @@ func etag(o v1.Object) string { return `"` + o.Revision() + `"` }
 
 // The parts of the contract that other packages fill: what is not there yet is empty.
 
-func serviceLogs(c *call) (any, error) {
-	s, err := c.service()
-	if err != nil {
-		return nil, err
-	}
-	q := LogQuery{Key: s.Key()}
-	if q.Level, err = c.choice("level"); err != nil {
-		return nil, err
-	}
-	if q.Limit, err = c.number("limit"); err != nil {
-		return nil, err
-	}
-	if q.Offset, err = c.number("offset"); err != nil {
-		return nil, err
-	}
-	if c.api.deps.Logs == nil {
-		return []wire.LogRow{}, nil
-	}
-	rows, err := c.api.deps.Logs.Rows(c.Request.Context(), q)
-	if err != nil {
-		return nil, err
-	}
-	if rows == nil {
-		rows = []wire.LogRow{}
-	}
-	id, _, _, _ := c.api.deps.Observed.ObjectInfo(s.Key())
-	for i := range rows {
-		rows[i].ServiceID = id
-	}
-	return rows, nil
-}
-
 func serviceMetrics(c *call) (any, error) {
 	s, err := c.service()
 	if err != nil {

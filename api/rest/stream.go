@@ -247,11 +247,13 @@ func (c *call) logOptions() (o wire.LogOptions, err error) {
 	if o.Stream, err = c.choice("stream"); err != nil {
 		return o, err
 	}
-	if text := c.Query("since"); text != "" {
-		if o.Since, err = time.Parse(time.RFC3339Nano, text); err != nil {
-			return o, badParam("since", "%.40q is not a time; write it like 2026-01-31T15:04:05Z", text)
-		}
+	if o.Since, err = c.moment("since"); err != nil {
+		return o, err
 	}
+	if o.Level, err = c.choice("level"); err != nil {
+		return o, err
+	}
+	o.Text, o.Regexp = c.Query("q"), c.Query("regexp")
 	if o.Resume = c.GetHeader("Last-Event-ID"); o.Resume == "" {
 		o.Resume = c.Query("last_event_id")
 	}

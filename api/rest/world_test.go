@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
@@ -283,15 +284,29 @@ func (w *world) reconcile(key v1.Key, intentID string) {
 // lines is a LogReader over a fixed set of lines.
 type lines []wire.LogLine
 
-func (l lines) Rows(_ context.Context, q rest.LogQuery) ([]wire.LogRow, error) {
-	var out []wire.LogRow
+func (l lines) Rows(_ context.Context, q rest.LogQuery) (rest.LogPage, error) {
+	var out rest.LogPage
 	for i, line := range slices.Backward(l) {
-		if line.Service == q.Key.Name && (q.Level == "" || q.Level == "error") && len(out) < q.Limit {
-			out = append(out, wire.LogRow{ID: uint64(i), Level: "error", Message: line.Text, Timestamp: line.Time})
+		if slices.Contains(q.Services, line.Service) && (q.Level == "" || q.Level == "error") && len(out.Rows) < q.Limit {
+			out.Rows = append(out.Rows, wire.LogEntry{ID: int64(i), Service: line.Service, Level: "error", Text: line.Text, Time: line.Time})
 		}
 	}
 	return out, nil
 }
+
+func (l lines) Raw(service string, _ int, _ string, to io.Writer) error {
+	for _, line := range l {
+		if line.Service != service {
+			continue
+		}
+		if _, err := io.WriteString(to, line.Text+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l lines) Stats(string) wire.LogStats { return wire.LogStats{IndexBytes: int64(len(l))} }
 
 func (l lines) Lines(ctx context.Context, services []string, o wire.LogOptions, fn func(wire.LogLine) error) error {
 	seen := o.Resume == ""

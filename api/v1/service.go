@@ -162,9 +162,10 @@ type Resources struct {
 
 // LogPolicy bounds what is kept of a service's output.
 type LogPolicy struct {
-	MaxBytes  ByteSize  `json:"maxBytes,omitempty" jsonschema_description:"Size at which a log file is rotated. Default: LOG_MAX_BYTES."`
-	Backups   *int      `json:"backups,omitempty" jsonschema:"minimum=0,maximum=1000" jsonschema_description:"Rotated files kept. Default: LOG_BACKUP_COUNT."`
-	Retention *Duration `json:"retention,omitempty" jsonschema_description:"How long rows stay searchable. Default: LOG_RETENTION_DAYS."`
+	MaxBytes       ByteSize  `json:"maxBytes,omitempty" jsonschema_description:"Size at which a log file is rotated. Default: LOG_MAX_BYTES."`
+	Backups        *int      `json:"backups,omitempty" jsonschema:"minimum=0,maximum=1000" jsonschema_description:"Rotated files kept. Default: LOG_BACKUP_COUNT."`
+	LinesPerSecond int       `json:"linesPerSecond,omitempty" jsonschema:"minimum=0" jsonschema_description:"Lines that are made searchable a second in the long run; what comes faster stays in the files. Default: LOG_LINES_PER_SECOND."`
+	Retention      *Duration `json:"retention,omitempty" jsonschema_description:"How long rows stay searchable. Default: LOG_RETENTION_DAYS."`
 }
 
 // Autofix says whether and how a coding agent may repair the service.

@@ -145,6 +145,7 @@ func (c *checker) logs(l LogPolicy) {
 	if l.MaxBytes != 0 && l.MaxBytes < 64<<10 {
 		c.add("spec.logs.maxBytes", "%s is too small to be useful; write at least 64Ki", l.MaxBytes)
 	}
+	c.within("spec.logs.linesPerSecond", int64(l.LinesPerSecond), 0, 10_000_000)
 	if l.Backups != nil {
 		c.within("spec.logs.backups", int64(*l.Backups), 0, 1000)
 	}

@@ -115,6 +115,8 @@ type LogOptions struct {
 	Follow bool
 	// Stream is stdout, stderr, or empty for both.
 	Stream string
+	// Level, Text and Regexp select entries, as in a search; empty means all.
+	Level, Text, Regexp string
 	// Resume is the cursor of the last line that was seen; it replaces Tail and Since.
 	Resume string
 }

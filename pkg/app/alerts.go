@@ -112,6 +112,7 @@ func (m *measuring) alerted(a alert.Alert) {
 // ServiceStates implements metrics.ObjectSource.
 func (m *measuring) ServiceStates() []metrics.ServiceState {
 	_, objects := m.app.store.Snapshot()
+	skipped := m.app.logs.store.Stats().Services
 	out := make([]metrics.ServiceState, 0, len(objects))
 	for _, o := range objects {
 		object, _, _, ok := m.app.desired.Get(o.Key)
@@ -119,7 +120,7 @@ func (m *measuring) ServiceStates() []metrics.ServiceState {
 		if !ok || !isService || o.Status == nil {
 			continue
 		}
-		s := metrics.ServiceState{Name: o.Key.Name, Desired: svc.ReplicaCount(), Restarts: uint64(max(0, o.Status.Restarts))}
+		s := metrics.ServiceState{Name: o.Key.Name, Desired: svc.ReplicaCount(), Restarts: uint64(max(0, o.Status.Restarts)), SkippedLogLines: uint64(skipped[o.Key.Name])}
 		if o.Status.Phase == v1.PhaseStopped {
 			s.Desired = 0
 		}

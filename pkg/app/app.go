@@ -52,6 +52,7 @@ type App struct {
 	reconciler *service.Reconciler
 	measuring  *measuring
 	cron       *cronJobs
+	logs       *logBook
 
 	loaded   chan struct{} // closed after the first listing
 	loadOnce sync.Once
@@ -152,12 +153,13 @@ func (a *App) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return quiet(a.measuring.notifier.Run(ctx)) })
 	group.Go(func() error { a.measuring.observe(ctx); return nil })
 	group.Go(func() error { return quiet(a.cron.ticker.Run(ctx)) })
+	group.Go(func() error { return a.logs.run(ctx) })
 	group.Go(func() error { return a.work(ctx) })
 	group.Go(func() error { return a.serve(ctx) })
 	err = group.Wait()
 	a.log.Info("supervisor leaves; services run on")
 	a.reconciler.Close()
-	return errors.Join(err, a.measuring.close(), a.cron.ledger.Close(), a.store.Close())
+	return errors.Join(err, a.logs.store.Close(), a.measuring.close(), a.cron.ledger.Close(), a.store.Close())
 }
 
 // quiet drops the error of a part that was told to end.
@@ -192,6 +194,9 @@ func (a *App) make(ctx context.Context) error {
 	}
 	if a.cron, err = a.makeCron(ctx, programs); err != nil {
 		return errors.Join(err, a.measuring.close(), store.Close())
+	}
+	if a.logs, err = a.openLogs(ctx, programs); err != nil {
+		return errors.Join(err, a.cron.ledger.Close(), a.measuring.close(), store.Close())
 	}
 	close(a.made)
 	return nil
@@ -267,6 +272,7 @@ func (a *App) deliver(ctx context.Context, l manifest.Listing) {
 	for _, key := range changes.Changed {
 		a.loop.Add(key)
 	}
+	a.logs.follow(a.desired.List(v1.KindService))
 	a.removed(changes.Removed)
 	if changes.Problems {
 		a.tellProblems()

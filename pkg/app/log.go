@@ -9,21 +9,15 @@ import (
 	"strconv"
 	"time"
 
-	"gopkg.in/natefinch/lumberjack.v2"
-
+	"github.com/philiporange/supervisor/pkg/logs"
 	"github.com/philiporange/supervisor/pkg/process"
 	"github.com/philiporange/supervisor/pkg/settings"
 )
 
-// openLog makes the supervisor's own log: supervisor.log, rotated at 10 MB with 5 files kept, and the terminal.
+// openLog makes the supervisor's own log: supervisor.log and the terminal.
 func openLog(s *settings.Settings) (*slog.Logger, io.Closer) {
-	file := &lumberjack.Logger{Filename: s.Log(), MaxSize: 10, MaxBackups: 5}
-	options := &slog.HandlerOptions{Level: s.LogLevel}
-	both := io.MultiWriter(file, os.Stderr)
-	if s.LogFormat == settings.LogJSON {
-		return slog.New(slog.NewJSONHandler(both, options)), file
-	}
-	return slog.New(slog.NewTextHandler(both, options)), file
+	log := logs.NewManagerLog(s.Log(), logs.ManagerLogOptions{JSON: s.LogFormat == settings.LogJSON, Level: s.LogLevel, Also: os.Stderr})
+	return log.Logger(), log
 }
 
 // tailBytes is how much of a log file is looked at for its last lines.

@@ -59,6 +59,10 @@ type Settings struct {
 	LogMaxBytes    int64
 	LogBackupCount int
 	LogRetention   time.Duration
+	// LogIndexMaxBytes bounds the database of searchable lines, LogBudget what is made searchable of one service, in lines a
+	// second.
+	LogIndexMaxBytes int64
+	LogBudget        int
 	// AutofixEnabled and AutofixTimeout are for the repair by coding agents.
 	AutofixEnabled bool
 	AutofixTimeout time.Duration

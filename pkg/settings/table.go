@@ -122,6 +122,14 @@ func definitions() []definition {
 			set: setRetention,
 		},
 		{
+			name: "LOG_INDEX_MAX_BYTES", def: "1Gi", help: "size of the database of searchable lines; the oldest go first",
+			set: size(func(s *Settings) *int64 { return &s.LogIndexMaxBytes }),
+		},
+		{
+			name: "LOG_LINES_PER_SECOND", def: "5000", help: "lines of one service that are made searchable a second; what comes faster stays in the files",
+			set: integer(func(s *Settings) *int { return &s.LogBudget }, "a number of lines", 1, 10_000_000),
+		},
+		{
 			name: "AUTOFIX_ENABLED", def: "true", help: "whether coding agents may repair services",
 			set: boolean(func(s *Settings) *bool { return &s.AutofixEnabled }),
 		},

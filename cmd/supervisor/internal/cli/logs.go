@@ -25,6 +25,7 @@ type logsOptions struct {
 	timestamps, noPrefix bool
 	tail                 int
 	since, sinceTime     string
+	grep, level          string
 }
 
 func (c *cli) logsCommand() *cobra.Command {
@@ -54,6 +55,8 @@ func (c *cli) logsCommand() *cobra.Command {
 	f.StringVar(&o.since, "since", "", "leave out lines older than this, such as 30s, 10m, 2h, 1d")
 	f.StringVar(&o.sinceTime, "since-time", "", "leave out lines before this moment (RFC 3339)")
 	f.StringVar(&o.stream, "stream", "", "only stdout or stderr")
+	f.StringVarP(&o.grep, "grep", "g", "", "only entries that match this regular expression (RE2); a stack trace is one entry")
+	f.StringVar(&o.level, "level", "", "only debug, info, warning or error")
 	f.BoolVar(&o.timestamps, "timestamps", false, "put the time before each line")
 	f.BoolVar(&o.noPrefix, "no-prefix", false, "leave out the service's name where lines of several are mixed")
 	formFlag(cmd, &o.form, formJSON)
@@ -73,7 +76,7 @@ func (c *cli) logsCommand() *cobra.Command {
 
 // wireOptions are the options as the API takes them.
 func (o logsOptions) wireOptions(now time.Time) (wire.LogOptions, error) {
-	w := wire.LogOptions{Tail: o.tail, Follow: o.follow, Stream: o.stream}
+	w := wire.LogOptions{Tail: o.tail, Follow: o.follow, Stream: o.stream, Regexp: o.grep, Level: o.level}
 	if o.stream != "" && o.stream != "stdout" && o.stream != "stderr" {
 		return w, usagef("--stream %s is not known; write stdout or stderr", o.stream)
 	}
