@@ -29,7 +29,7 @@ func (s *Store) Events(ctx context.Context, f v1.EventFilter) ([]v1.Event, error
 		return nil, fmt.Errorf("read events: %w", err)
 	}
 	s.mu.Lock()
-	pending := slices.Clone(s.pending.events)
+	pending := slices.Concat(s.writing, s.pending.events)
 	s.mu.Unlock()
 	events, err := s.readEvents(ctx, f, limit)
 	if err != nil {

@@ -53,6 +53,7 @@ type Store struct {
 	feed       feed
 
 	pending  batch
+	writing  []v1.Event    // being committed: neither pending nor in the database yet
 	queued   uint64        // writes asked for
 	durable  uint64        // writes committed
 	settled  chan struct{} // closed and replaced after each attempt to commit

@@ -119,6 +119,7 @@ func (s *Store) flush(ctx context.Context) error {
 	s.mu.Lock()
 	b, upTo := s.pending, s.queued
 	s.pending = newBatch()
+	s.writing = b.events
 	s.mu.Unlock()
 	if !b.empty() {
 		s.pruned += len(b.events)
@@ -132,6 +133,7 @@ func (s *Store) flush(ctx context.Context) error {
 		if err != nil {
 			s.mu.Lock()
 			s.pending.under(b)
+			s.writing = nil
 			s.mu.Unlock()
 			return classify(fmt.Errorf("save what was observed: %w", err))
 		}
@@ -141,6 +143,7 @@ func (s *Store) flush(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.durable = upTo
+	s.writing = nil
 	s.mu.Unlock()
 	return nil
 }
