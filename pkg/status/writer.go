@@ -152,10 +152,15 @@ func (s *Store) flush(ctx context.Context) error {
 func (s *Store) setDegraded(err error) {
 	s.mu.Lock()
 	was := s.degraded
-	s.degraded = err
-	close(s.settled)
-	s.settled = make(chan struct{})
 	s.mu.Unlock()
+	// The event comes first: who is woken finds it.
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.degraded = err
+		close(s.settled)
+		s.settled = make(chan struct{})
+	}()
 	switch {
 	case err != nil && was == nil:
 		s.log.Error("the database cannot be written; going on from memory", "path", s.path, "err", err)

@@ -74,6 +74,10 @@ def f():
 f()
 `)
 	e.Service("app", "command: [python3, -u, "+e.Dir+"/app.py]\nrestart: {policy: Never}\nenv: {TRY: again}")
+	e.Wait("the service is known", func() bool {
+		var s wire.Service
+		return e.get("/api/services/app", &s) == http.StatusOK
+	})
 	e.Wait("the traceback is one entry", func() bool {
 		found := e.entries("app", "&level=error&q=planted")
 		return len(found) >= 1 && strings.HasPrefix(found[0].Text, "Traceback") && strings.Contains(found[0].Text, "in f\n")
@@ -101,6 +105,7 @@ f()
 	}
 	// What comes faster than the budget is counted, and stays in the file.
 	e.Service("flood", "command: [sh, -c, \"seq 1 5000; exec sleep 1000\"]\nlogs: {linesPerSecond: 10}")
+	e.WaitPhase("flood", v1.PhaseRunning)
 	e.Wait("skipped lines are counted", func() bool {
 		e.get("/api/v1/services/flood/logs/stats", &stats)
 		return stats.SkippedLines > 0 && stats.LagBytes == 0
