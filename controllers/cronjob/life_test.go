@@ -121,7 +121,7 @@ func TestDeadline(t *testing.T) {
 	w := openWorld(t)
 	w.config.MaxRuns = 1
 	w.restart()
-	w.job("long", "0 * * * *", hourly)
+	w.job("long", "59 * * * *", hourly) // it has the only slot when the other is due
 	w.settle()
 	key := w.job("waits", "0 * * * *", hourly, func(s *v1.CronJobSpec) { s.StartingDeadline = v1.D(10 * time.Minute) })
 	w.advance(time.Hour)
