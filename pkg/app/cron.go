@@ -167,7 +167,14 @@ func (c *cronJobs) DeleteObject(key v1.Key) {
 }
 
 // RecordEvent implements cronjob.Store.
-func (c *cronJobs) RecordEvent(e v1.Event) uint64 { return c.app.store.RecordEvent(e) }
+func (c *cronJobs) RecordEvent(e v1.Event) uint64 {
+	if e.Reason == "Missed" || e.Reason == "Hung" {
+		if j, _, ok := c.CronJob(e.Key.Name); ok {
+			c.app.measuring.jobMissed(j, e.Message)
+		}
+	}
+	return c.app.store.RecordEvent(e)
+}
 
 // Gone implements rest.Cron.
 func (c *cronJobs) Gone(ctx context.Context, name string) error {

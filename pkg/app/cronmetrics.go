@@ -60,3 +60,11 @@ func (m *measuring) jobEnded(j *v1.CronJob, row ledger.Row) {
 		Object: j.Key().String(), Spec: rules(j.Spec.Alerts), Wanted: true, FailedRuns: &failed, Detail: row.Message,
 	})
 }
+
+// jobMissed tells people that a run was due and did not happen: nobody was there, or an earlier one does not end. The
+// next run that ends resolves it.
+func (m *measuring) jobMissed(j *v1.CronJob, why string) {
+	m.notifier.Observe(alert.Observation{
+		Object: j.Key().String(), Spec: rules(j.Spec.Alerts), Wanted: true, MissedAt: time.Now(), Detail: why,
+	})
+}

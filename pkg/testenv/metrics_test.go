@@ -116,6 +116,12 @@ func TestAlertsArrive(t *testing.T) {
 	if has("Service/quiet")() {
 		t.Error("people are told of what they did not want to be told of")
 	}
+	// A job whose run does not end costs its second instant.
+	e.job("hung", "schedule: \"* * * * * *\"\nseconds: true\ncommand: sleep 1000")
+	e.Wait("people are told of the hung run", has("CronMissed", "CronJob/hung", "firing"))
+	e.job("bad", "schedule: \"* * * * * *\"\nseconds: true\ncommand: \"false\"")
+	e.Wait("people are told of the failed run", has("CronFailed", "CronJob/bad", "firing"))
+
 	if out := e.Output(); strings.Contains(out, "secret-path") {
 		t.Errorf("the log tells the address of a channel:\n%s", out)
 	}
