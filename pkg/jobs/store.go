@@ -1,0 +1,260 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/go-gormigrate/gormigrate/v2"
+	"github.com/mattn/go-sqlite3"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/logger"
+)
+
+// store is the file of jobs. There are few writes, so one connection does all.
+type store struct {
+	conn *sql.DB
+	db   *gorm.DB
+}
+
+var errDamaged = errors.New("database is damaged")
+
+// openStore opens or makes the file and brings its schema up to date. A damaged file is set aside as PATH.corrupt-TIME and a new
+// one is begun.
+func openStore(ctx context.Context, path string, log *slog.Logger) (*store, error) {
+	s, err := connect(ctx, path)
+	if !errors.Is(err, errDamaged) {
+		return s, err
+	}
+	aside := path + ".corrupt-" + time.Now().UTC().Format("20060102T150405.000000Z")
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("set the damaged database of jobs aside: %w", err)
+		}
+	}
+	log.Error("the database of jobs is damaged; it was set aside and a new one begun", "database", path, "set_aside", aside, "err", err)
+	return connect(ctx, path)
+}
+
+func connect(ctx context.Context, path string) (*store, error) {
+	// SQLite would make it readable for all that the umask allows; results may hold what is not for everybody.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the database of jobs: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return nil, fmt.Errorf("open the database of jobs: %w", err)
+	}
+	dsn := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{
+		"_journal_mode": {"WAL"}, "_synchronous": {"NORMAL"}, "_busy_timeout": {"5000"}, "_txlock": {"immediate"},
+		"_auto_vacuum": {"incremental"}, "_cache_size": {"-256"},
+	}.Encode()}
+	conn, err := sql.Open("sqlite3", dsn.String())
+	if err != nil {
+		return nil, fmt.Errorf("open the database of jobs: %w", err)
+	}
+	conn.SetMaxOpenConns(1)
+	s := &store{conn: conn}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(classify(err), conn.Close())
+	}
+	return s, nil
+}
+
+func (s *store) prepare(ctx context.Context) error {
+	var err error
+	s.db, err = gorm.Open(sqlite.Dialector{Conn: s.conn}, &gorm.Config{
+		SkipDefaultTransaction: true, Logger: logger.Discard, DisableAutomaticPing: true,
+	})
+	if err != nil {
+		return fmt.Errorf("open the database of jobs: %w", err)
+	}
+	var verdict string
+	if err := s.conn.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+		return fmt.Errorf("check the database of jobs: %w", err)
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("check the database of jobs: %w: %s", errDamaged, verdict)
+	}
+	if err := migrate(s.db); err != nil {
+		return fmt.Errorf("upgrade the database of jobs: %w", err)
+	}
+	return nil
+}
+
+// classify adds errDamaged to an error that says that the file is at fault.
+func classify(err error) error {
+	var e sqlite3.Error
+	if !errors.Is(err, errDamaged) && errors.As(err, &e) && (e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB) {
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+	return err
+}
+
+// migrate brings the schema up to date; it refuses a file that a newer version has changed. A step that was released is never
+// edited; each is plain SQL, because the records in the code describe the present schema only.
+func migrate(db *gorm.DB) error {
+	options := *gormigrate.DefaultOptions
+	options.UseTransaction = true
+	options.ValidateUnknownMigrations = true
+	return gormigrate.New(db, &options, []*gormigrate.Migration{
+		{ID: "0001-initial", Migrate: func(tx *gorm.DB) error {
+			for _, statement := range []string{
+				`CREATE TABLE jobs (
+					seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, name TEXT NOT NULL,
+					subject TEXT NOT NULL, folder TEXT NOT NULL, actor TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
+					error TEXT NOT NULL, result TEXT NOT NULL, step TEXT NOT NULL, fraction REAL NOT NULL,
+					created_at INTEGER NOT NULL, started_at INTEGER NOT NULL, completed_at INTEGER NOT NULL)`,
+				`CREATE INDEX jobs_subject ON jobs (subject, kind, seq)`,
+				`CREATE INDEX jobs_open ON jobs (status) WHERE status IN ('pending', 'running')`,
+			} {
+				if err := tx.Exec(statement).Error; err != nil {
+					return fmt.Errorf("migration 0001-initial: %w", err)
+				}
+			}
+			return nil
+		}},
+	}).Migrate()
+}
+
+func (s *store) close() error { return s.conn.Close() }
+
+// record is a Job as it is stored; times are microseconds since 1970, 0 for none.
+type record struct {
+	Seq         uint64 `gorm:"primaryKey"`
+	ID          string
+	Kind        string
+	Name        string
+	Subject     string
+	Folder      string
+	Actor       string
+	Status      string
+	Reason      string
+	Error       string
+	Result      string
+	Step        string
+	Fraction    float64
+	CreatedAt   int64 `gorm:"autoCreateTime:false"`
+	StartedAt   int64
+	CompletedAt int64
+}
+
+func (record) TableName() string { return "jobs" }
+
+func toRecord(j *Job) record {
+	return record{
+		ID: j.ID, Kind: j.Kind, Name: j.Name, Subject: j.Subject, Folder: j.Folder, Actor: j.Actor, Status: string(j.Status),
+		Reason: string(j.Reason), Error: j.Error, Result: string(j.Result), Step: j.Step, Fraction: j.Fraction,
+		CreatedAt: micros(j.CreatedAt), StartedAt: micros(j.StartedAt), CompletedAt: micros(j.CompletedAt),
+	}
+}
+
+func (r *record) job() Job {
+	j := Job{
+		ID: r.ID, Kind: r.Kind, Name: r.Name, Subject: r.Subject, Folder: r.Folder, Actor: r.Actor, Status: Status(r.Status),
+		Reason: Reason(r.Reason), Error: r.Error, Step: r.Step, Fraction: r.Fraction,
+		CreatedAt: fromMicros(r.CreatedAt), StartedAt: fromMicros(r.StartedAt), CompletedAt: fromMicros(r.CompletedAt),
+	}
+	if r.Result != "" {
+		j.Result = []byte(r.Result)
+	}
+	return j
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(n)
+}
+
+// put writes a job whole, whether it is there or not.
+func (s *store) put(ctx context.Context, j *Job) error {
+	r := toRecord(j)
+	if err := s.db.WithContext(ctx).Omit("Seq").Clauses(clause.OnConflict{
+		Columns: []clause.Column{{Name: "id"}},
+		DoUpdates: clause.AssignmentColumns([]string{
+			"name", "status", "reason", "error", "result", "step", "fraction", "started_at", "completed_at",
+		}),
+	}).Create(&r).Error; err != nil {
+		return fmt.Errorf("write job %s: %w", j.ID, err)
+	}
+	return nil
+}
+
+// Query says which jobs are wanted; what is empty does not matter.
+type Query struct {
+	Status        Status
+	Kind, Subject string
+	Limit, Offset int // 0 means 100
+}
+
+func (s *store) list(ctx context.Context, q Query) ([]Job, error) {
+	db := s.db.WithContext(ctx).Order("seq DESC").Limit(q.Limit).Offset(q.Offset)
+	if q.Limit == 0 {
+		db = db.Limit(100)
+	}
+	for column, value := range map[string]string{"status": string(q.Status), "kind": q.Kind, "subject": q.Subject} {
+		if value != "" {
+			db = db.Where(clause.Eq{Column: column, Value: value})
+		}
+	}
+	return s.find(db)
+}
+
+func (s *store) find(db *gorm.DB) ([]Job, error) {
+	var found []record
+	if err := db.Find(&found).Error; err != nil {
+		return nil, fmt.Errorf("read jobs: %w", err)
+	}
+	out := make([]Job, len(found))
+	for i := range found {
+		out[i] = found[i].job()
+	}
+	return out, nil
+}
+
+func (s *store) get(ctx context.Context, id string) (Job, bool, error) {
+	found, err := s.find(s.db.WithContext(ctx).Where("id = ?", id).Limit(1))
+	if err != nil || len(found) == 0 {
+		return Job{}, false, err
+	}
+	return found[0], true, nil
+}
+
+// open are the jobs that an earlier life of the supervisor left, oldest first.
+func (s *store) open(ctx context.Context) ([]Job, error) {
+	return s.find(s.db.WithContext(ctx).Where("status IN ('pending', 'running')").Order("seq"))
+}
+
+// prune deletes what has ended beyond the newest keep jobs of each kind, and what ended before a time, and returns the IDs.
+func (s *store) prune(ctx context.Context, keep int, before time.Time) (ids []string, err error) {
+	const gone = `SELECT id FROM (
+			SELECT id, status, completed_at, row_number() OVER (PARTITION BY kind ORDER BY seq DESC) AS place FROM jobs
+			WHERE status IN ('completed', 'failed')
+		) WHERE place > ? OR completed_at < ?`
+	if err := s.db.WithContext(ctx).Raw(gone, keep, micros(before)).Scan(&ids).Error; err != nil {
+		return nil, fmt.Errorf("prune jobs: %w", err)
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	if err := s.db.WithContext(ctx).Where("id IN ?", ids).Delete(&record{}).Error; err != nil {
+		return nil, fmt.Errorf("prune jobs: %w", err)
+	}
+	return ids, nil
+}
