@@ -46,6 +46,8 @@ type Settings struct {
 	CaddyPort                    int
 	// CaddyFile is the Caddyfile that is written for people who include it in theirs.
 	CaddyFile string
+	// UpstreamsDir is the folder in which Caddy reads where a service is, below it one for each supervisor.
+	UpstreamsDir string
 
 	// MonitorInterval is the time between two samples of what services use.
 	MonitorInterval time.Duration

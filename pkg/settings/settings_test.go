@@ -60,12 +60,15 @@ func TestDefaults(t *testing.T) {
 		Dir: dir, Manifests: dir + "/manifests", Keeper: "/opt/bin/supervisor-keeper", Host: "0.0.0.0", Port: 9900,
 		LogLevel: slog.LevelInfo, LogFormat: settings.LogText, RescanInterval: time.Minute, ServiceHost: "192.0.2.7",
 		CaddyAdminURL: "http://localhost:2019", CaddyDomain: "h.ph1l.uk:60443", CaddyBaseDomain: "ph1l.uk", CaddyPort: 60443,
-		CaddyFile: "/etc/caddy/supervisor.conf", MonitorInterval: time.Minute, CronScheduler: "builtin", CronMaxRuns: 1000, LogIndexMaxBytes: 1 << 30, LogBudget: 5000, LogMaxBytes: 10 << 20, LogBackupCount: 5,
+		CaddyFile: "/etc/caddy/supervisor.conf", UpstreamsDir: s.UpstreamsDir, MonitorInterval: time.Minute, CronScheduler: "builtin", CronMaxRuns: 1000, LogIndexMaxBytes: 1 << 30, LogBudget: 5000, LogMaxBytes: 10 << 20, LogBackupCount: 5,
 		LogRetention: 7 * 24 * time.Hour, AutofixEnabled: true, AutofixTimeout: 5 * time.Minute, MaxRestartAttempts: 3,
 		RestartDelay: 5 * time.Second,
 	}
 	if diff := cmp.Diff(want, s, cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".all" }, cmp.Ignore())); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
+	}
+	if !filepath.IsAbs(s.UpstreamsDir) || strings.HasPrefix(s.UpstreamsDir, src.Home) {
+		t.Errorf("upstreams are in %q, where Caddy may not look", s.UpstreamsDir)
 	}
 	for _, v := range s.All() {
 		source := "default"

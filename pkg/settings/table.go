@@ -94,6 +94,11 @@ func definitions() []definition {
 			set: absolute(func(s *Settings) *string { return &s.CaddyFile }),
 		},
 		{
+			name: upstreamsName, def: "(/run/supervisor/upstreams, or a folder in /dev/shm)",
+			help: "folder in which Caddy reads, at each request, where a service that is updated without downtime is",
+			set:  absolute(func(s *Settings) *string { return &s.UpstreamsDir }),
+		},
+		{
 			name: "MONITOR_INTERVAL", def: "60s", help: "time between two samples of what services use",
 			set: duration(monitorField, minMonitor),
 		},

@@ -61,6 +61,7 @@ func New(t testing.TB, variables ...string) *Env {
 	}
 	e.env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "SUPERVISOR_DIR=" + dir,
+		"CADDY_UPSTREAMS_DIR=" + filepath.Join(dir, "upstreams"),
 		"SUPERVISOR_HOST=127.0.0.1", "SUPERVISOR_PORT=" + strconv.Itoa(port), "SUPERVISOR_LOG_LEVEL=debug",
 	}, variables...)
 	if err := os.MkdirAll(e.Manifests, 0o755); err != nil {
