@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"net/url"
 	"strconv"
 
@@ -36,17 +38,17 @@ func (c *Client) Execution(ctx context.Context, name string, id uint64) (wire.Ex
 
 // FollowRun calls fn with each line that a run prints, until it has ended, and returns how it ended.
 func (c *Client) FollowRun(ctx context.Context, name string, id uint64, fn func(wire.LogLine)) (wire.Execution, error) {
-	path := "/api/v1/cronjobs/" + url.PathEscape(name) + "/runs/" + strconv.FormatUint(id, 10) + "/output"
-	for skip := 0; ; {
-		out, err := get[wire.CronOutput](ctx, c, path, url.Values{"skip": {strconv.Itoa(skip)}})
-		if err != nil {
-			return wire.Execution{}, err
+	path := "/api/v1/cronjobs/" + url.PathEscape(name) + "/runs/" + strconv.FormatUint(id, 10) + "/output/stream"
+	err := c.follow(ctx, path, nil, "", func(f frame) error {
+		var line wire.LogLine
+		if err := json.Unmarshal(f.data, &line); err != nil {
+			return fmt.Errorf("read a line of output: %w", err)
 		}
-		for _, line := range out.Lines {
-			fn(line)
-		}
-		if skip += len(out.Lines); out.Done {
-			return c.Execution(ctx, name, id)
-		}
+		fn(line)
+		return nil
+	})
+	if err != nil {
+		return wire.Execution{}, err
 	}
+	return c.Execution(ctx, name, id)
 }

@@ -71,3 +71,14 @@ func (c *Client) Events(ctx context.Context, f v1.EventFilter) ([]v1.Event, erro
 func (c *Client) LoginLink(ctx context.Context) (wire.LoginLink, error) {
 	return post[wire.LoginLink](ctx, c, "/api/v1/login")
 }
+
+// Settings says how the supervisor is set up, and where each value comes from.
+func (c *Client) Settings(ctx context.Context) (wire.Settings, error) {
+	return get[wire.Settings](ctx, c, "/api/v1/settings", nil)
+}
+
+// Templates are manifests to begin with.
+func (c *Client) Templates(ctx context.Context) ([]wire.Template, error) {
+	out, err := get[wire.Templates](ctx, c, "/api/v1/templates", nil)
+	return out.Items, err
+}

@@ -49,3 +49,13 @@ func (c *Client) Restart(ctx context.Context, name string) (wire.Started, error)
 func (c *Client) Status(ctx context.Context) (wire.Status, error) {
 	return get[wire.Status](ctx, c, "/api/status", nil)
 }
+
+// Environment is what a service's next process is given. Secrets are masked unless reveal is true, which works over the
+// unix socket or with the token.
+func (c *Client) Environment(ctx context.Context, name string, reveal bool) (wire.Environment, error) {
+	query := url.Values{}
+	if reveal {
+		query.Set("reveal", "true")
+	}
+	return get[wire.Environment](ctx, c, "/api/v1/services/"+url.PathEscape(name)+"/environment", query)
+}

@@ -84,6 +84,11 @@ func cronRoutes() []route {
 			method: get, path: v1one + "/runs/:id/output", summary: "What a run has printed; waits for more", response: wire.CronOutput{}, serve: cronOutput,
 			query: []param{{name: "skip", about: "Leave out so many lines.", schema: 0, max: 1_000_000_000}},
 		},
+		{
+			method: get, path: v1one + "/runs/:id/output/stream", summary: "What a run prints (event: line, and end when it has ended); an ID is how many lines there were",
+			response: wire.LogLine{}, stream: true, serve: streamCronOutput,
+			query: []param{{name: "last_event_id", about: "Resume after this ID, as the header Last-Event-ID does.", schema: ""}},
+		},
 	})
 }
 
@@ -334,4 +339,45 @@ func cronOutput(c *call) (any, error) {
 	}
 	out.Lines = append([]wire.LogLine{}, out.Lines...)
 	return out, nil
+}
+
+// streamCronOutput tells what a run prints until it ends.
+func streamCronOutput(c *call) (any, error) {
+	j, runner, err := c.job()
+	if err != nil {
+		return nil, err
+	}
+	id, err := c.runID()
+	if err != nil {
+		return nil, err
+	}
+	seen, _, err := c.lastID()
+	if err != nil || seen > 1_000_000_000 {
+		return nil, badParam("last_event_id", "%d is not an ID of this stream", seen)
+	}
+	// A run that there is not is told before the stream begins.
+	if _, ok, err := runner.Execution(c.Request.Context(), j.Metadata.Name, id); err != nil || !ok {
+		if err == nil {
+			err = Errorf(wire.CodeNotFound, "cron job %s has no execution %d; it may have left the history (spec.history.keep)", j.Metadata.Name, id)
+		}
+		return nil, err
+	}
+	return c.serveStream(func(ctx context.Context, s *stream) error {
+		for ctx.Err() == nil {
+			out, err := runner.Output(ctx, j.Metadata.Name, id, int(seen)) //nolint:gosec // bounded above
+			if err != nil {
+				return err
+			}
+			for _, line := range out.Lines {
+				seen++
+				if err := s.send(strconv.FormatUint(seen, 10), "line", line); err != nil {
+					return err
+				}
+			}
+			if out.Done {
+				return s.send("", "end", struct{}{})
+			}
+		}
+		return ctx.Err()
+	})
 }

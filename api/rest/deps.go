@@ -135,6 +135,12 @@ type Deps struct {
 	Auth     *Authorizer
 	Log      *slog.Logger
 
+	// Settings says how the supervisor is set up.
+	Settings func(ctx context.Context) (wire.Settings, error)
+	// Environment is what a service's next process is given. Nothing in it is masked.
+	Environment func(s *v1.Service) (wire.Environment, error)
+	// Templates are manifests to begin with.
+	Templates []wire.Template
 	// Version says what is running.
 	Version func() wire.Version
 	// Unready says what is missing before the supervisor is ready; nothing means ready.

@@ -140,7 +140,7 @@ func streamEvents(c *call) (any, error) {
 			if changes, err = observed.Subscribe(ctx, seq); err != nil {
 				return err
 			}
-			if err := s.snapshot(seq, objects, resume); err != nil {
+			if err := c.snapshot(s, seq, objects, resume); err != nil {
 				return err
 			}
 			if resume {
@@ -180,10 +180,15 @@ func (c *call) lastID() (from uint64, resume bool, err error) {
 	return from, true, nil
 }
 
-func (s *stream) snapshot(seq uint64, objects []v1.Change, gap bool) error {
+// snapshot sends all objects. A cron job's status is that of now, which may be newer than seq: the change that made it
+// follows, and says the same.
+func (c *call) snapshot(s *stream, seq uint64, objects []v1.Change, gap bool) error {
 	snap := wire.Snapshot{Seq: seq, Gap: gap, Objects: make([]wire.SnapshotObject, len(objects))}
 	for i, o := range objects {
 		snap.Objects[i] = wire.SnapshotObject{Key: o.Key, Revision: o.Revision, Status: o.Status}
+		if o.Key.Kind == v1.KindCronJob && c.api.deps.Cron != nil {
+			snap.Objects[i].CronJob = c.api.deps.Cron.Status(o.Key.Name)
+		}
 	}
 	return s.send(strconv.FormatUint(seq, 10), "snapshot", snap)
 }

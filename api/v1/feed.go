@@ -27,6 +27,8 @@ type Change struct {
 	Key  Key        `json:"key,omitzero"`
 	// Status is what a ChangeStatus tells. It is shared: do not change it.
 	Status *ServiceStatus `json:"status,omitempty"`
+	// CronJob is what a ChangeStatus of a cron job tells. It is shared, too.
+	CronJob *CronJobStatus `json:"cronjob,omitempty"`
 	// Event is what a ChangeEvent tells.
 	Event *Event `json:"event,omitempty"`
 	// Revision is the object's new revision in a ChangeObject, empty when it is gone.

@@ -103,6 +103,8 @@ type SnapshotObject struct {
 	Key      v1.Key            `json:"key"`
 	Revision string            `json:"revision"`
 	Status   *v1.ServiceStatus `json:"status,omitempty"`
+	// CronJob is the status of a cron job.
+	CronJob *v1.CronJobStatus `json:"cronjob,omitempty"`
 }
 
 // LogOptions selects lines of output.

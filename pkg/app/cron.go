@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"sync"
 	"time"
@@ -144,8 +145,22 @@ func (c *cronJobs) CronJobStatus(key v1.Key) *v1.CronJobStatus {
 func (c *cronJobs) SetCronJobStatus(key v1.Key, st *v1.CronJobStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	was := c.statuses[key]
 	c.statuses[key] = st
 	c.tell()
+	if !sameCronJobStatus(was, st) {
+		c.app.store.TellCronJob(key, st) // under the lock, so that they are told in order
+	}
+}
+
+// sameCronJobStatus reports whether two statuses differ in nothing but the time at which they were made.
+func sameCronJobStatus(a, b *v1.CronJobStatus) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	x, y := *a, *b
+	x.UpdatedAt, y.UpdatedAt = time.Time{}, time.Time{}
+	return reflect.DeepEqual(x, y)
 }
 
 // tell wakes who waits for a status. c.mu is held.

@@ -289,7 +289,7 @@ func (a *App) Shutdown(ctx context.Context, actor string) (wire.Shutdown, error)
 func (a *App) deps(auth *rest.Authorizer) rest.Deps {
 	return rest.Deps{
 		Desired: desiredView{a}, Editor: editing{a}, Observed: a.store, Operator: operator{a}, Auth: auth, Log: a.log,
-		Logs: a.logs, Metrics: a.measuring, Cron: a.cron, Version: a.version, Unready: a.unready, Schemas: manifests.Schemas(), LogFile: a.logPath(), ServiceHost: a.settings.ServiceHost,
+		Logs: a.logs, Metrics: a.measuring, Cron: a.cron, Settings: a.effectiveSettings, Environment: a.environment, Templates: templates(), Version: a.version, Unready: a.unready, Schemas: manifests.Schemas(), LogFile: a.logPath(), ServiceHost: a.settings.ServiceHost,
 		WorkingDir: func(s *v1.Service) string {
 			p := programs{manifests: a.settings.Manifests, origin: a.file}
 			return p.workingDir(s)

@@ -61,21 +61,10 @@ func (p *programs) program(svc *v1.Service, replica, port int) (service.Program,
 }
 
 func (p *programs) spec(svc *v1.Service, replica, port int) (spec process.Spec, resolved command.Resolved, account command.Account, err error) {
-	sp := &svc.Spec
-	if account, err = p.accounts.get(sp.User); err != nil {
-		return spec, resolved, account, &process.StartError{Reason: process.ReasonBadUser, Detail: err.Error()}
-	}
-	name := svc.Metadata.Name
-	vars := map[string]string{"SUPERVISOR_SERVICE": name, "SUPERVISOR_REPLICA": strconv.Itoa(replica)}
-	if port != 0 {
-		vars["PORT"] = strconv.Itoa(port)
-	}
-	request := command.Request{
-		Line: sp.Command.Line, Argv: sp.Command.Argv, Dir: sp.WorkingDir, Base: p.base(svc.Key()),
-		Account: account, Env: sp.Env, Vars: vars,
-	}
-	for _, f := range sp.EnvFile {
-		request.EnvFiles = append(request.EnvFiles, command.EnvFile{Path: f.Path, Optional: f.Optional})
+	sp, name := &svc.Spec, svc.Metadata.Name
+	request, account, err := p.request(svc, replica, port)
+	if err != nil {
+		return spec, resolved, account, err
 	}
 	if resolved, err = command.Resolve(request); err != nil {
 		return spec, resolved, account, &process.StartError{Reason: process.ReasonBadSpec, Detail: err.Error()}
@@ -105,6 +94,27 @@ func (p *programs) spec(svc *v1.Service, replica, port int) (spec process.Spec, 
 		spec.Logs.Backups = *sp.Logs.Backups
 	}
 	return spec, resolved, account, nil
+}
+
+// request is what a manifest says about the program of one replica.
+func (p *programs) request(svc *v1.Service, replica, port int) (command.Request, command.Account, error) {
+	sp := &svc.Spec
+	account, err := p.accounts.get(sp.User)
+	if err != nil {
+		return command.Request{}, account, &process.StartError{Reason: process.ReasonBadUser, Detail: err.Error()}
+	}
+	vars := map[string]string{"SUPERVISOR_SERVICE": svc.Metadata.Name, "SUPERVISOR_REPLICA": strconv.Itoa(replica)}
+	if port != 0 {
+		vars["PORT"] = strconv.Itoa(port)
+	}
+	request := command.Request{
+		Line: sp.Command.Line, Argv: sp.Command.Argv, Dir: sp.WorkingDir, Base: p.base(svc.Key()),
+		Account: account, Env: sp.Env, Vars: vars,
+	}
+	for _, f := range sp.EnvFile {
+		request.EnvFiles = append(request.EnvFiles, command.EnvFile{Path: f.Path, Optional: f.Optional})
+	}
+	return request, account, nil
 }
 
 // base is the folder of an object's manifest.

@@ -47,7 +47,17 @@ type Request struct {
 	Env      map[string]string
 	Vars     map[string]string
 	EnvFiles []EnvFile
+	// Origins, when it is not nil, is filled with where each variable comes from.
+	Origins map[string]string
 }
+
+// Where a variable comes from, when it is not from a dotenv file, whose path is its origin.
+const (
+	OriginBase       = "base"       // what a login would give
+	OriginSupervisor = "supervisor" // PORT and its like
+	OriginManifest   = "manifest"
+	OriginCommand    = "command" // NAME=value before the program
+)
 
 // Resolved is what the kernel is given.
 type Resolved struct {
@@ -91,6 +101,7 @@ func Resolve(r Request) (Resolved, error) {
 		for _, a := range assigns {
 			name, value, _ := strings.Cut(a, "=")
 			env[name] = value
+			note(r.Origins, map[string]string{name: value}, OriginCommand)
 		}
 		out.Argv, out.Env = argv, list(env)
 		return out, nil
@@ -133,6 +144,7 @@ func absolute(path, base, home string) (string, error) {
 // environment composes all variables.
 func (r Request) environment(dir string, out *Resolved) (map[string]string, error) {
 	env := baseEnv(r.Account)
+	note(r.Origins, env, OriginBase)
 	sum := sha256.New()
 	var problems []error
 	for _, f := range r.EnvFiles {
@@ -151,6 +163,7 @@ func (r Request) environment(dir string, out *Resolved) (map[string]string, erro
 			continue
 		}
 		maps.Copy(env, values)
+		note(r.Origins, values, path)
 		for _, v := range list(values) {
 			fmt.Fprintf(sum, "%d:%s", len(v), v)
 		}
@@ -162,7 +175,9 @@ func (r Request) environment(dir string, out *Resolved) (map[string]string, erro
 		out.EnvSum = hex.EncodeToString(sum.Sum(nil)[:8])
 	}
 	maps.Copy(env, r.Vars)
+	note(r.Origins, r.Vars, OriginSupervisor)
 	maps.Copy(env, r.Env)
+	note(r.Origins, r.Env, OriginManifest)
 	// Values of the manifest may refer to others; those of files and of the machine are taken as they are.
 	expanded := map[string]string{}
 	for name := range r.Env {
@@ -174,6 +189,16 @@ func (r Request) environment(dir string, out *Resolved) (map[string]string, erro
 	}
 	maps.Copy(env, expanded)
 	return env, nil
+}
+
+// note puts down where variables come from, unless nobody asks.
+func note(origins, variables map[string]string, origin string) {
+	if origins == nil {
+		return
+	}
+	for name := range variables {
+		origins[name] = origin
+	}
 }
 
 // baseEnv is what a login would give, and nothing of the supervisor's own.

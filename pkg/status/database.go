@@ -29,6 +29,12 @@ type database struct {
 	read   *gorm.DB
 }
 
+// SQLiteVersion is the version of the library that all databases are written with.
+func SQLiteVersion() string {
+	version, _, _ := sqlite3.Version()
+	return version
+}
+
 // openDatabase opens or makes the file and brings its schema up to date. The error is errDamaged when the file is at fault.
 func openDatabase(ctx context.Context, path string) (*database, error) {
 	// SQLite would make it readable for all that the umask allows.

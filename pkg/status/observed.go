@@ -33,6 +33,14 @@ func (s *Store) SetStatus(key v1.Key, st *v1.ServiceStatus) {
 	s.wakeLocked(key)
 }
 
+// TellCronJob tells subscribers a cron job's status. It is not kept: the ledger of cron jobs is what it is made from. st
+// must not be changed any more.
+func (s *Store) TellCronJob(key v1.Key, st *v1.CronJobStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.feed.publish(v1.Change{Kind: v1.ChangeStatus, Key: key, CronJob: st})
+}
+
 // WaitStatus returns an object's status as soon as pred accepts it; pred gets nil while there is none. When ctx ends first,
 // the last status comes with ctx's error.
 func (s *Store) WaitStatus(ctx context.Context, key v1.Key, pred func(*v1.ServiceStatus) bool) (*v1.ServiceStatus, error) {

@@ -145,7 +145,7 @@ supervisor that runs, the one of SUPERVISOR_DIR (default ~/.supervisor).`,
 			root.AddCommand(cmd)
 		}
 	}
-	add(groupLook, c.statusCommand(), c.getCommand(), c.describeCommand(), c.logsCommand(), c.eventsCommand(), c.validateCommand(), c.loginCommand())
+	add(groupLook, c.statusCommand(), c.getCommand(), c.describeCommand(), c.logsCommand(), c.eventsCommand(), c.validateCommand(), c.envCommand(), c.settingsCommand(), c.loginCommand())
 	add(groupChange, c.applyCommand(), c.deleteCommand(), c.startCommand(), c.stopCommand(), c.restartCommand(), c.cronCommand(), c.importCommand(), c.pruneCommand())
 	add(groupDaemon, c.runCommand(), c.shutdownCommand(), c.alertCommand(), c.installCommand(), c.uninstallCommand(), c.versionCommand())
 	return root
