@@ -123,7 +123,7 @@ type Meter interface {
 	TestAlerts(ctx context.Context, channel string) []wire.AlertTest
 }
 
-// Deps are the hands of the API. Logs, Metrics, Cron, Schemas and Dashboard may be nil.
+// Deps are the hands of the API. Logs, Metrics, Cron, Approvals, MCP, Schemas and Dashboard may be nil.
 type Deps struct {
 	Desired  Desired
 	Editor   Editor
@@ -132,8 +132,11 @@ type Deps struct {
 	Logs     LogReader
 	Metrics  Meter
 	Cron     Cron
-	Auth     *Authorizer
-	Log      *slog.Logger
+	// Approvals is what a person has to allow first. MCP answers AI programs at /mcp.
+	Approvals Approvals
+	MCP       http.Handler
+	Auth      *Authorizer
+	Log       *slog.Logger
 
 	// Settings says how the supervisor is set up.
 	Settings func(ctx context.Context) (wire.Settings, error)

@@ -14,6 +14,7 @@ func (a *API) table() []route {
 		serviceRoutes(), objectRoutes("services", v1.KindService, v1.Service{}), objectRoutes("cronjobs", v1.KindCronJob, v1.CronJob{}),
 		manifestRoutes(), eventRoutes(), logRoutes(), metricsRoutes(), cronRoutes(), supervisorRoutes(), settingsRoutes(),
 		environmentRoutes(), templateRoutes(), doorRoutes(),
+		approvalRoutes(), mcpRoutes(),
 	} {
 		out = append(out, part...)
 	}

@@ -40,3 +40,16 @@ type LogStats struct {
 	IndexBytes int64  `json:"index_bytes"`
 	Degraded   string `json:"degraded,omitempty"`
 }
+
+// LogSearch selects entries. Its zero value selects the newest ones of every service.
+type LogSearch struct {
+	// Services are names; none means all.
+	Services []string
+	// Level, Stream, Text and Regexp narrow the search; empty means all.
+	Level, Stream, Text, Regexp string
+	// Since is in, Until is out; zero means no bound.
+	Since, Until time.Time
+	// Cursor continues behind an earlier page.
+	Cursor string
+	Limit  int
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/philiporange/supervisor/api/rest"
 	v1 "github.com/philiporange/supervisor/api/v1"
 	"github.com/philiporange/supervisor/controllers/service"
+	"github.com/philiporange/supervisor/pkg/approval"
 	"github.com/philiporange/supervisor/pkg/desired"
 	"github.com/philiporange/supervisor/pkg/manifest"
 	"github.com/philiporange/supervisor/pkg/process"
@@ -53,6 +54,7 @@ type App struct {
 	measuring  *measuring
 	cron       *cronJobs
 	logs       *logBook
+	desk       *approval.Desk
 
 	loaded   chan struct{} // closed after the first listing
 	loadOnce sync.Once
@@ -178,6 +180,7 @@ func (a *App) make(ctx context.Context) error {
 	}
 	a.store = store
 	a.forget = newForgetter(store, a.keeper, a.log)
+	a.desk = approval.New(func(e v1.Event) { store.RecordEvent(e) })
 	a.desired = desired.New(ctx, lastGood{store}, a.log)
 	programs := &programs{
 		manifests: a.settings.Manifests, logs: a.settings.Logs(), maxBytes: a.settings.LogMaxBytes, backups: a.settings.LogBackupCount,
@@ -364,7 +367,14 @@ func (a *App) serve(ctx context.Context) error {
 	}
 	listens := tcp.Addr().String()
 	a.address.Store(&listens)
-	api := rest.New(a.deps(auth))
+	deps := a.deps(auth)
+	mcpHandler, closeMCP, err := a.mcpHandler()
+	if err != nil {
+		return errors.Join(err, socket.Close(), tcp.Close())
+	}
+	defer closeMCP()
+	deps.MCP, deps.Approvals = mcpHandler, approvals{a.desk}
+	api := rest.New(deps)
 	_, port, err := net.SplitHostPort(tcp.Addr().String())
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen at %s: %w", address, err), socket.Close(), tcp.Close())

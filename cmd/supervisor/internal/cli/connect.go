@@ -29,8 +29,11 @@ func (c *cli) sources(cmd *cobra.Command) settings.Sources {
 }
 
 // connect makes a client of the supervisor that the flags and the environment name. It does not connect yet.
-func (c *cli) connect(cmd *cobra.Command) (*client.Client, error) {
-	o := client.Options{UserAgent: "cli"}
+func (c *cli) connect(cmd *cobra.Command) (*client.Client, error) { return c.connectAs(cmd, "cli") }
+
+// connectAs is connect under another name: that of who acts, in the history.
+func (c *cli) connectAs(cmd *cobra.Command, agent string) (*client.Client, error) {
+	o := client.Options{UserAgent: agent}
 	if c.server != "" {
 		o.URL, o.Token = c.server, c.getenv("SUPERVISOR_TOKEN")
 		c.where = c.server

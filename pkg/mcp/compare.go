@@ -1,0 +1,93 @@
+package mcp
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	v1 "github.com/philiporange/supervisor/api/v1"
+)
+
+// mask is what the API shows in place of a secret.
+const mask = "********"
+
+// compare says in lines how two objects differ; cur is nil for one that is new. Values of variables and headers are not
+// shown: they may be secrets, and cur's are masked.
+func compare(cur, next v1.Object) ([]string, error) {
+	before, err := fields(cur)
+	if err != nil {
+		return nil, err
+	}
+	after, err := fields(next)
+	if err != nil {
+		return nil, err
+	}
+	all := maps.Clone(before)
+	maps.Copy(all, after)
+	var out []string
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		old, was := before[path]
+		value, is := after[path]
+		if hidden(path) || strings.Contains(old, mask) {
+			old, value = shade(old), shade(value)
+		}
+		switch {
+		case before[path] == after[path] && was == is:
+		case !was:
+			out = append(out, fmt.Sprintf("  + %s: %s", path, value))
+		case !is:
+			out = append(out, fmt.Sprintf("  - %s: %s", path, old))
+		default:
+			out = append(out, fmt.Sprintf("  ~ %s: %s → %s", path, old, value))
+		}
+	}
+	return out, nil
+}
+
+func hidden(path string) bool {
+	return strings.HasPrefix(path, "spec.env.") || strings.Contains(path, ".headers.")
+}
+
+func shade(value string) string {
+	if value == "" {
+		return ""
+	}
+	return "(not shown)"
+}
+
+// fields is what a manifest says of an object, flattened: path → JSON.
+func fields(o v1.Object) (map[string]string, error) {
+	out := map[string]string{}
+	if o == nil {
+		return out, nil
+	}
+	data, err := json.Marshal(o)
+	var tree map[string]any
+	if err == nil {
+		err = json.Unmarshal(data, &tree)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", o.Key(), err)
+	}
+	for _, name := range []string{"apiVersion", "kind", "status"} {
+		delete(tree, name)
+	}
+	flatten(out, "", tree)
+	return out, nil
+}
+
+func flatten(out map[string]string, path string, v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, item := range v {
+			flatten(out, strings.TrimPrefix(path+"."+k, "."), item)
+		}
+	default:
+		text, err := json.Marshal(v)
+		if err == nil { // it came from JSON
+			out[path] = string(text)
+		}
+	}
+}
