@@ -31,9 +31,26 @@ check-tools:
 	fi
 
 .PHONY: build
-build: check-tools ## Build bin/supervisor and bin/supervisor-keeper
+build: check-tools dashboard ## Build bin/supervisor and bin/supervisor-keeper
 	$(GO) build -tags $(TAGS) -trimpath -ldflags '$(LDFLAGS)' -o bin/supervisor ./cmd/supervisor
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/supervisor-keeper ./cmd/supervisor-keeper
+
+# The dashboard is built anew when one of its sources is newer than what was built last. Without node the build goes on: the
+# binary then serves a page that says what to do.
+DASHBOARD := pkg/dashboard
+.PHONY: dashboard
+dashboard: ## Build the web app that is embedded (needs Node 20.19)
+	@if ! node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' 2>/dev/null || ! command -v npm >/dev/null; then \
+		echo "note: the dashboard is left out: it needs Node 20.19 or newer with npm (https://nodejs.org); this machine has $$(node --version 2>/dev/null || echo none). Everything else is built." >&2; \
+	else $(MAKE) --no-print-directory $(DASHBOARD)/dist/index.html.gz; fi
+
+$(DASHBOARD)/node_modules/.package-lock.json: $(DASHBOARD)/package.json $(DASHBOARD)/package-lock.json
+	cd $(DASHBOARD) && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(DASHBOARD)/dist/index.html.gz: $(DASHBOARD)/node_modules/.package-lock.json $(shell find $(DASHBOARD)/src $(DASHBOARD)/public $(DASHBOARD)/scripts -type f 2>/dev/null) \
+		$(DASHBOARD)/index.html $(DASHBOARD)/vite.config.ts $(DASHBOARD)/svelte.config.js $(DASHBOARD)/tsconfig.json
+	cd $(DASHBOARD) && npm run --silent build
 
 .PHONY: run
 run: build ## Build and run the daemon; an empty manifest folder is filled from examples/quickstart
@@ -88,4 +105,5 @@ fmt: $(TOOLS)/gofumpt-$(GOFUMPT_VERSION) ## Format the Go code
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf bin .cache
+	rm -rf bin .cache $(DASHBOARD)/node_modules
+	find $(DASHBOARD)/dist -mindepth 1 ! -name .gitignore -delete

@@ -17,6 +17,7 @@ import (
 	"github.com/philiporange/supervisor/api/wire"
 	"github.com/philiporange/supervisor/controllers/service"
 	"github.com/philiporange/supervisor/manifests"
+	"github.com/philiporange/supervisor/pkg/dashboard"
 	"github.com/philiporange/supervisor/pkg/desired"
 	"github.com/philiporange/supervisor/pkg/manifest"
 	"github.com/philiporange/supervisor/pkg/process"
@@ -289,7 +290,7 @@ func (a *App) Shutdown(ctx context.Context, actor string) (wire.Shutdown, error)
 func (a *App) deps(auth *rest.Authorizer) rest.Deps {
 	return rest.Deps{
 		Desired: desiredView{a}, Editor: editing{a}, Observed: a.store, Operator: operator{a}, Auth: auth, Log: a.log,
-		Logs: a.logs, Metrics: a.measuring, Cron: a.cron, Settings: a.effectiveSettings, Environment: a.environment, Templates: templates(), Version: a.version, Unready: a.unready, Schemas: manifests.Schemas(), LogFile: a.logPath(), ServiceHost: a.settings.ServiceHost,
+		Logs: a.logs, Metrics: a.measuring, Cron: a.cron, Settings: a.effectiveSettings, Environment: a.environment, Templates: templates(), Version: a.version, Unready: a.unready, Schemas: manifests.Schemas(), Dashboard: dashboard.Handler(), LogFile: a.logPath(), ServiceHost: a.settings.ServiceHost,
 		WorkingDir: func(s *v1.Service) string {
 			p := programs{manifests: a.settings.Manifests, origin: a.file}
 			return p.workingDir(s)

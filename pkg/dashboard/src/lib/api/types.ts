@@ -1,0 +1,312 @@
+// The bodies of the API, as api/wire and api/v1 write them. Only what the dashboard reads is here.
+
+export type Kind = 'Service' | 'CronJob';
+
+export interface Key {
+	kind: Kind;
+	name: string;
+}
+
+export type Phase =
+	| 'Pending'
+	| 'Starting'
+	| 'Running'
+	| 'Unready'
+	| 'Stopping'
+	| 'Stopped'
+	| 'Backoff'
+	| 'Failed'
+	| 'Complete';
+
+export interface Condition {
+	type: string;
+	status: 'True' | 'False' | 'Unknown';
+	reason: string;
+	message: string;
+	lastTransitionTime: string;
+}
+
+export interface ExitInfo {
+	code: number;
+	signal?: string;
+	core?: boolean;
+	oom?: boolean;
+	lost?: boolean;
+	startedAt: string;
+	at: string;
+	reason: string;
+	lastLines?: string[];
+}
+
+export interface ReplicaStatus {
+	index: number;
+	run: string;
+	pid: number;
+	port?: number;
+	ready: boolean;
+	startedAt?: string;
+	message?: string;
+	attempts?: number;
+	nextStart?: string;
+	failed?: boolean;
+	complete?: boolean;
+}
+
+export interface ServiceStatus {
+	observedRevision: string;
+	phase: Phase;
+	conditions?: Condition[];
+	pid: number;
+	port?: number;
+	startedAt?: string;
+	replicas?: ReplicaStatus[];
+	restarts: number;
+	attempts?: number;
+	lastExit?: ExitInfo;
+	nextRestart?: string;
+	url?: string;
+	updatedAt: string;
+}
+
+export interface Metadata {
+	name: string;
+	labels?: Record<string, string>;
+	annotations?: Record<string, string>;
+}
+
+export type Command = string | string[];
+
+export interface Probe {
+	httpGet?: { path?: string; port?: number; host?: string; scheme?: string };
+	tcpSocket?: { port?: number; host?: string };
+	exec?: { command: Command };
+	period?: string;
+	timeout?: string;
+	failureThreshold?: number;
+}
+
+export interface Expose {
+	enabled?: boolean;
+	subdomain?: string;
+	path?: string;
+	host?: string;
+	tls?: string;
+}
+
+export interface Resources {
+	memoryMax?: string;
+	cpuMax?: string;
+	pidsMax?: number;
+}
+
+export interface ServiceSpec {
+	command: Command;
+	workingDir?: string;
+	enabled?: boolean;
+	port?: number | 'auto';
+	replicas?: number;
+	env?: Record<string, string>;
+	envFile?: (string | { path: string; optional?: boolean })[];
+	user?: string;
+	dependsOn?: { name: string; condition?: string }[];
+	restart?: { policy?: string; delay?: string; maxDelay?: string; maxAttempts?: number; resetAfter?: string };
+	stop?: { signal?: string; timeout?: string };
+	probes?: { startup?: Probe; readiness?: Probe; liveness?: Probe };
+	update?: { strategy?: 'Recreate' | 'Rolling' };
+	expose?: Expose;
+	resources?: Resources;
+	watchDirs?: string[];
+	autofix?: { enabled?: boolean; agent?: string; model?: string; mode?: string };
+}
+
+export interface Service {
+	apiVersion: string;
+	kind: 'Service';
+	metadata: Metadata;
+	spec: ServiceSpec;
+	status?: ServiceStatus;
+}
+
+export interface CronJobSpec {
+	command: Command;
+	schedule: string;
+	seconds?: boolean;
+	timeZone?: string;
+	enabled?: boolean;
+	timeout?: string;
+	concurrencyPolicy?: 'Allow' | 'Forbid' | 'Replace';
+	startingDeadline?: string;
+	catchUp?: string;
+	jitter?: string;
+	retries?: { limit?: number; delay?: string };
+	history?: { keep?: number };
+	workingDir?: string;
+	env?: Record<string, string>;
+}
+
+export interface CronJobStatus {
+	observedRevision: string;
+	conditions?: Condition[];
+	running: boolean;
+	lastRun?: string;
+	nextRun?: string;
+	lastSuccess?: boolean;
+	updatedAt: string;
+}
+
+export interface CronJob {
+	apiVersion: string;
+	kind: 'CronJob';
+	metadata: Metadata;
+	spec: CronJobSpec;
+	status?: CronJobStatus;
+}
+
+export interface List<T> {
+	items: T[];
+}
+
+export interface Event {
+	id: number;
+	time: string;
+	key?: Key;
+	type: 'Normal' | 'Warning';
+	reason: string;
+	message: string;
+	actor?: string;
+}
+
+/** One step of what is observed. */
+export interface Change {
+	seq: number;
+	kind: 'status' | 'event' | 'object';
+	key?: Key;
+	status?: ServiceStatus | CronJobStatus;
+	event?: Event;
+	revision?: string;
+	deleted?: boolean;
+}
+
+export interface Snapshot {
+	seq: number;
+	gap?: boolean;
+	objects: { key: Key; revision: string; status?: ServiceStatus | CronJobStatus }[];
+}
+
+export interface Usage {
+	time: string;
+	cpu_percent: number;
+	memory_mb: number;
+	memory_kind: string;
+	disk_mb: number | null;
+	disk_partial?: boolean;
+	processes: number;
+	threads: number;
+	open_files: number | null;
+	read_bytes: number | null;
+	write_bytes: number | null;
+}
+
+export interface MetricsNow {
+	services: Record<string, Usage>;
+	cronjobs: Record<string, Usage>;
+}
+
+export interface SeriesPoint {
+	time: string;
+	step_seconds: number;
+	cpu_percent: number;
+	cpu_max: number;
+	memory_mb: number;
+	memory_max_mb: number;
+	disk_mb: number | null;
+	threads: number;
+	processes: number;
+	open_files: number | null;
+	read_bytes: number | null;
+	write_bytes: number | null;
+}
+
+export interface Process {
+	pid: number;
+	ppid: number;
+	command: string;
+	cpu_seconds: number;
+	memory_mb: number;
+	threads: number;
+	started: string;
+	run: string;
+	replica: number;
+}
+
+export interface ManifestProblem {
+	file: string;
+	line?: number;
+	column?: number;
+	field?: string;
+	detail: string;
+	key?: Key;
+}
+
+export interface Problem {
+	status: number;
+	title: string;
+	detail: string;
+	code?: string;
+	errors?: { field: string; detail: string }[];
+	problems?: ManifestProblem[];
+	request_id?: string;
+}
+
+export interface Applied {
+	key: Key;
+	result: 'created' | 'configured' | 'unchanged' | 'failed';
+	revision?: string;
+	phase?: Phase;
+	pid?: number;
+	message?: string;
+}
+
+export interface Validation {
+	valid: boolean;
+	problems: ManifestProblem[];
+	keys: Key[];
+}
+
+export interface Version {
+	version: string;
+	go: string;
+	keeper?: string;
+	pid: number;
+	startedAt: string;
+	address?: string;
+	dataDir: string;
+	manifests: string;
+}
+
+export interface Job {
+	id: string;
+	name: string;
+	status: 'pending' | 'running' | 'completed' | 'failed';
+	result: unknown;
+	error: string | null;
+	created_at: string;
+	started_at: string | null;
+	completed_at: string | null;
+	progress: unknown;
+	duration_seconds: number | null;
+}
+
+/** The flat view of a service. */
+export interface FlatService {
+	name: string;
+	command: string;
+	working_dir: string;
+	port: number | null;
+	enabled: boolean;
+	url?: string;
+	file?: string;
+	watch_dirs: string[];
+	created_at: string;
+	updated_at: string;
+}

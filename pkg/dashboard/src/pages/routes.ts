@@ -1,0 +1,28 @@
+// The table of pages. A row makes a page, its entry in the navigation, and its command in the palette.
+
+import type { Component } from 'svelte';
+import type { IconName } from '$components/icons';
+import Overview from './overview/Overview.svelte';
+
+/** A page takes `params`, of its path, or nothing. */
+export type PageComponent = Component<any>;
+
+export interface PageRow {
+	/** Such as /services/:name; a parameter becomes a field of `params`. */
+	path: string;
+	title: string;
+	/** Pages with an icon are in the navigation. */
+	icon?: IconName;
+	/** On a phone these are in the bar at the bottom, the others behind More. */
+	primary?: boolean;
+	/** The path of the page that is lit in the navigation instead. */
+	under?: string;
+	component?: PageComponent;
+	load?: () => Promise<{ default: unknown }>;
+}
+
+export const pages: PageRow[] = [
+	// The overview comes with the first load, all others when somebody goes there.
+	{ path: '/', title: 'Overview', icon: 'overview', primary: true, component: Overview },
+	{ path: '/events', title: 'Events', icon: 'events', primary: true, load: () => import('./events/Events.svelte') },
+];
