@@ -23,6 +23,10 @@
 // fetches only what the stream does not carry. Call the API with `api` and show an error with `toast.problem(error)` or the
 // Problem component. Links are plain `<a href="/...">`: the router takes them.
 //
+// A page's address must be none of the server's own (/api, /schemas, /metrics, /login, ...), so that a reload finds the page; the charts
+// are at /charts for that reason. A view that a page and the page of a service share is a component, such as
+// src/components/LogView.svelte, with the props `kind` and `name`.
+//
 // The content security policy allows nothing inline: no style="..." in templates (style:name={...} is fine, it goes through the
 // DOM), no <style> elements made by libraries (give them a shadow root, where they use constructed sheets), no data: URLs
 // but images.

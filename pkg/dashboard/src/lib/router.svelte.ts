@@ -36,7 +36,7 @@ export function internal(event: MouseEvent): URL | undefined {
 	const anchor = (event.target as Element | null)?.closest?.('a');
 	if (!anchor || !anchor.href || anchor.target || anchor.hasAttribute('download')) return undefined;
 	const url = new URL(anchor.href);
-	if (url.origin !== location.origin || (native.test(url.pathname) && !/^\/metrics$/.test(url.pathname))) return undefined;
+	if (url.origin !== location.origin || native.test(url.pathname)) return undefined;
 	if (url.pathname === location.pathname && url.search === location.search && url.hash) return undefined;
 	return url;
 }
