@@ -52,7 +52,8 @@ func (s *Service) Default() {
 	orValue(&sp.Update.Strategy, UpdateRecreate)
 	if sp.Expose != nil {
 		orPtr(&sp.Expose.Enabled, true)
-		orValue(&sp.Expose.TLS, "auto")
+		orValue(&sp.Expose.TLS, TLSAuto)
+		orPtr(&sp.Expose.StripPath, true)
 	}
 	sp.Autofix.setDefaults()
 }

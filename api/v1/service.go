@@ -142,13 +142,29 @@ type Update struct {
 	Strategy UpdateStrategy `json:"strategy,omitempty" jsonschema:"enum=Recreate,enum=Rolling,default=Recreate"`
 }
 
+// TLSMode says where a site's certificate comes from.
+type TLSMode string
+
+// The TLS modes.
+const (
+	TLSAuto     TLSMode = "auto"     // as Caddy does by itself: a public certificate, or the one it was given
+	TLSInternal TLSMode = "internal" // signed by Caddy's own authority
+	TLSOff      TLSMode = "off"      // plain HTTP, at CADDY_HTTP_PORT
+)
+
 // Expose says how the service is reached through Caddy.
 type Expose struct {
-	Enabled   *bool  `json:"enabled,omitempty" jsonschema:"default=true"`
-	Subdomain string `json:"subdomain,omitempty" jsonschema_description:"A DNS label; the site is SUBDOMAIN.CADDY_BASE_DOMAIN."`
-	Path      string `json:"path,omitempty" jsonschema_description:"A path below CADDY_DOMAIN, such as /myapp."`
-	Host      string `json:"host,omitempty" jsonschema_description:"A whole host name."`
-	TLS       string `json:"tls,omitempty" jsonschema:"enum=auto,enum=internal,enum=off,default=auto"`
+	Enabled          *bool             `json:"enabled,omitempty" jsonschema:"default=true"`
+	Subdomain        string            `json:"subdomain,omitempty" jsonschema_description:"A DNS label; the site is SUBDOMAIN.CADDY_BASE_DOMAIN."`
+	Path             string            `json:"path,omitempty" jsonschema_description:"A path such as /myapp: below CADDY_DOMAIN, or of the host or subdomain where there is one."`
+	Host             string            `json:"host,omitempty" jsonschema_description:"A whole host name."`
+	TLS              TLSMode           `json:"tls,omitempty" jsonschema:"enum=auto,enum=internal,enum=off,default=auto" jsonschema_description:"Where the certificate comes from; internal is Caddy's own authority, off is plain HTTP at CADDY_HTTP_PORT."`
+	StripPath        *bool             `json:"stripPath,omitempty" jsonschema:"default=true" jsonschema_description:"Whether path is taken off before the program sees it; it then finds it in X-Forwarded-Prefix."`
+	Headers          map[string]string `json:"headers,omitempty" jsonschema_description:"Headers put on every response; an empty value removes one."`
+	RequestHeaders   map[string]string `json:"requestHeaders,omitempty" jsonschema_description:"Headers put on what the program receives; an empty value removes one."`
+	BasicAuth        map[string]string `json:"basicAuth,omitempty" jsonschema_description:"User: bcrypt hash, as made by caddy hash-password. Without one of these Caddy lets nobody through."`
+	StreamTimeout    *Duration         `json:"streamTimeout,omitempty" jsonschema_description:"The longest life of a WebSocket or another stream. Default: no limit."`
+	StreamCloseDelay *Duration         `json:"streamCloseDelay,omitempty" jsonschema_description:"How long WebSockets go on after a change of Caddy's configuration. Default: CADDY_STREAM_CLOSE_DELAY."`
 }
 
 // Resources are limits on the whole process tree (cgroup v2), or on each process (rlimits).

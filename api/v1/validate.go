@@ -14,9 +14,6 @@ var (
 	envNamePattern  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	labelKeyPattern = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9.-]{0,252}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$`)
 	labelPattern    = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?$`)
-	dnsLabelPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	hostPattern     = regexp.MustCompile(`^(\*\.)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
-	pathPattern     = regexp.MustCompile(`^/[A-Za-z0-9._~/-]*$`)
 	accountPattern  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?$`)
 	umaskPattern    = regexp.MustCompile(`^0?[0-7]{3}$`)
 )
@@ -277,31 +274,6 @@ func (c *checker) update(s *Service) {
 		c.add("spec.update.strategy", "Rolling needs spec.probes.readiness to know when the new version may take over")
 	case !s.Exposed():
 		c.add("spec.update.strategy", "Rolling needs spec.expose: without Caddy in front, clients would have to change ports")
-	}
-}
-
-func (c *checker) expose(e *Expose, port Port) {
-	if e == nil {
-		return
-	}
-	if e.Subdomain != "" && !dnsLabelPattern.MatchString(e.Subdomain) {
-		c.add("spec.expose.subdomain", "%q is not a DNS label; write lower-case letters, digits and '-', up to 63", e.Subdomain)
-	}
-	if e.Host != "" && (len(e.Host) > 253 || !hostPattern.MatchString(e.Host)) {
-		c.add("spec.expose.host", "%q is not a host name; write lower-case DNS labels joined by '.'", e.Host)
-	}
-	if e.Path != "" && (!pathPattern.MatchString(e.Path) || strings.Contains(e.Path, "//") || strings.Contains(e.Path, "/..")) {
-		c.add("spec.expose.path", "%q is not a path; write one that begins with '/', of letters, digits, '.', '_', '~', '-' and '/'", e.Path)
-	}
-	if e.TLS != "" {
-		oneOf(c, "spec.expose.tls", e.TLS, "auto", "internal", "off")
-	}
-	if enabled := e.Enabled == nil || *e.Enabled; enabled {
-		if e.Subdomain == "" && e.Host == "" && e.Path == "" {
-			c.add("spec.expose", "says nothing; write a subdomain, a host or a path")
-		} else if port.IsZero() {
-			c.add("spec.expose", "needs spec.port, for Caddy to send requests to")
-		}
 	}
 }
 
