@@ -52,6 +52,10 @@ $(DASHBOARD)/dist/index.html.gz: $(DASHBOARD)/node_modules/.package-lock.json $(
 		$(DASHBOARD)/index.html $(DASHBOARD)/vite.config.ts $(DASHBOARD)/svelte.config.js $(DASHBOARD)/tsconfig.json
 	cd $(DASHBOARD) && npm run --silent build
 
+.PHONY: caddy
+caddy: check-tools ## Build bin/caddy, a Caddy for CADDY_MODE=managed and for the tests; once for each version
+	@.ci/caddy/build bin/caddy
+
 .PHONY: run
 run: build ## Build and run the daemon; an empty manifest folder is filled from examples/quickstart
 	@mkdir -p "$(MANIFESTS)"; \
@@ -67,7 +71,7 @@ setup: check-tools
 	@.ci/setup
 
 .PHONY: test
-test: setup generate-check ## Install what the tests need and run all of them
+test: setup caddy generate-check ## Install what the tests need and run all of them
 	$(GO) vet -tags $(TAGS) ./...
 	# -count=1: the tests of pkg/testenv run programs that the test cache knows nothing of.
 	$(GO) test -tags $(TAGS) -race -count=1 -timeout 10m ./...

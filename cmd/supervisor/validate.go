@@ -10,6 +10,7 @@ import (
 	v1 "github.com/philiporange/supervisor/api/v1"
 	"github.com/philiporange/supervisor/pkg/desired"
 	"github.com/philiporange/supervisor/pkg/manifest"
+	"github.com/philiporange/supervisor/pkg/settings"
 )
 
 // validate reads a folder of manifests, or one file, as the daemon would on its first start: with what is wrong between
@@ -33,7 +34,7 @@ func validate(path string) ([]v1.Key, []v1.Problem, error) {
 		place = func(string) string { return path }
 	}
 	ctx := context.Background()
-	set := desired.New(ctx, forgetful{}, slog.New(slog.DiscardHandler))
+	set := desired.New(ctx, forgetful{}, domains(), slog.New(slog.DiscardHandler))
 	set.Replace(ctx, listing)
 	var keys []v1.Key
 	for _, o := range set.List("") {
@@ -44,6 +45,17 @@ func validate(path string) ([]v1.Key, []v1.Problem, error) {
 		problems[i].File = place(problems[i].File)
 	}
 	return keys, problems, nil
+}
+
+// domains are those of the settings here; where these cannot be read, that is not what was asked about.
+func domains() desired.Domains {
+	if sources, err := settings.System(nil); err == nil {
+		if s, err := settings.Load(sources); err == nil {
+			domain, _ := s.CaddyDomainSite()
+			return desired.Domains{Domain: domain, Base: s.CaddyBaseHost()}
+		}
+	}
+	return desired.Domains{Domain: "CADDY_DOMAIN", Base: "CADDY_BASE_DOMAIN"}
 }
 
 // forgetful is a store of last good manifests that has and keeps none.

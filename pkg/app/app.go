@@ -181,7 +181,8 @@ func (a *App) make(ctx context.Context) error {
 	a.store = store
 	a.forget = newForgetter(store, a.keeper, a.log)
 	a.desk = approval.New(func(e v1.Event) { store.RecordEvent(e) })
-	a.desired = desired.New(ctx, lastGood{store}, a.log)
+	domain, _ := a.settings.CaddyDomainSite()
+	a.desired = desired.New(ctx, lastGood{store}, desired.Domains{Domain: domain, Base: a.settings.CaddyBaseHost()}, a.log)
 	programs := &programs{
 		manifests: a.settings.Manifests, logs: a.settings.Logs(), maxBytes: a.settings.LogMaxBytes, backups: a.settings.LogBackupCount,
 		origin: func(key v1.Key) string { return a.file(key) },

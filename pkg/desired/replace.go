@@ -15,7 +15,7 @@ import (
 func (s *Set) Replace(ctx context.Context, l manifest.Listing) Changes {
 	s.mu.Lock()
 	old := s.entries
-	m := merge{old: old, next: map[v1.Key]*entry{}, listing: l}
+	m := merge{domains: s.domains, old: old, next: map[v1.Key]*entry{}, listing: l}
 	m.collect()
 	m.choose()
 	m.keep(s.pending)
@@ -69,6 +69,7 @@ type claim struct {
 
 // merge is one pass from the old set to the next.
 type merge struct {
+	domains   Domains
 	old, next map[v1.Key]*entry
 	listing   manifest.Listing
 	pending   map[v1.Key]bool
@@ -184,7 +185,7 @@ func (m *merge) refuse() {
 		if !ok {
 			continue
 		}
-		for _, c := range claimsOf(svc) {
+		for _, c := range m.claimsOf(svc) {
 			holder, clash := taken[c.what]
 			if !clash {
 				continue
@@ -194,7 +195,7 @@ func (m *merge) refuse() {
 		}
 		if e := m.next[key]; e != nil {
 			if svc, ok := e.object.(*v1.Service); ok {
-				for _, c := range claimsOf(svc) {
+				for _, c := range m.claimsOf(svc) {
 					taken[c.what] = key
 				}
 			}
@@ -214,21 +215,22 @@ func (m *merge) refuse() {
 // exclusive is something that one service only can have.
 type exclusive struct{ what, field string }
 
-func claimsOf(svc *v1.Service) []exclusive {
+func (m *merge) claimsOf(svc *v1.Service) []exclusive {
 	var out []exclusive
 	if svc.Spec.Port.Number != 0 && svc.IsEnabled() {
 		out = append(out, exclusive{fmt.Sprintf("port %d", svc.Spec.Port.Number), "spec.port"})
 	}
 	if svc.Exposed() {
 		e := svc.Spec.Expose
-		if e.Host != "" {
-			out = append(out, exclusive{"host " + e.Host + e.Path, "spec.expose.host"})
-		}
-		if e.Subdomain != "" {
-			out = append(out, exclusive{"subdomain " + e.Subdomain + e.Path, "spec.expose.subdomain"})
-		}
-		if e.Host == "" && e.Subdomain == "" {
-			out = append(out, exclusive{"path " + e.Path, "spec.expose.path"})
+		field := "spec.expose.path"
+		for _, site := range e.Sites(m.domains.Domain, m.domains.Base) {
+			switch {
+			case site.Host == e.Host:
+				field = "spec.expose.host"
+			case e.Subdomain != "":
+				field = "spec.expose.subdomain"
+			}
+			out = append(out, exclusive{"the address " + site.String(), field})
 		}
 	}
 	return out

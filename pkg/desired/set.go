@@ -44,10 +44,17 @@ type entry struct {
 	text     []byte
 }
 
+// Domains are the host names below which services have their addresses.
+type Domains struct {
+	// Domain is the site below which services have a path, Base the domain below which they have a subdomain.
+	Domain, Base string
+}
+
 // Set is the desired set. It is safe for concurrent use.
 type Set struct {
-	store Store
-	log   *slog.Logger
+	store   Store
+	domains Domains
+	log     *slog.Logger
 
 	mu       sync.RWMutex
 	entries  map[v1.Key]*entry // by folded key
@@ -65,8 +72,8 @@ type Changes struct {
 }
 
 // New returns the set that was in force when the store was last written.
-func New(ctx context.Context, store Store, log *slog.Logger) *Set {
-	s := &Set{store: store, log: log, entries: map[v1.Key]*entry{}, pending: map[v1.Key]bool{}}
+func New(ctx context.Context, store Store, domains Domains, log *slog.Logger) *Set {
+	s := &Set{store: store, domains: domains, log: log, entries: map[v1.Key]*entry{}, pending: map[v1.Key]bool{}}
 	saved, err := store.LoadLastGood(ctx)
 	if err != nil {
 		log.Error("last good manifests cannot be read; only what the directory holds is known", "err", err)

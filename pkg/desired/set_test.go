@@ -32,6 +32,8 @@ func (m memory) DeleteLastGood(_ context.Context, key v1.Key) error {
 	return nil
 }
 
+var domains = Domains{Domain: "apps.test", Base: "example.test"}
+
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // listing is a complete one of files with the given text.
@@ -116,6 +118,12 @@ func TestReplace(t *testing.T) {
 			{files: map[string]string{"a.yaml": service("a", ", port: 81"), "b.yaml": service("b", ", port: 80")}, state: "a=81 b=80", changed: "a"},
 			{files: map[string]string{"a.yaml": service("a", ", port: 80"), "b.yaml": service("b", ", port: 80")}, state: "a=81 b=80", problems: []string{"port 80 is claimed by b"}},
 		},
+		"an address that is taken refuses the newcomer, however it is written": {
+			{files: map[string]string{"b.yaml": service("b", ", port: 80, expose: {subdomain: www}")}, state: "b=80", changed: "b"},
+			{files: map[string]string{"a.yaml": service("a", ", port: 81, expose: {host: www.example.test}"), "b.yaml": service("b", ", port: 80, expose: {subdomain: www}")}, state: "b=80", problems: []string{"spec.expose.host: the address www.example.test is claimed by b"}},
+			{files: map[string]string{"a.yaml": service("a", ", port: 81, expose: {host: www.example.test, path: /a}"), "b.yaml": service("b", ", port: 80, expose: {subdomain: www}")}, state: "a=81 b=80", changed: "a"},
+			{files: map[string]string{"a.yaml": service("a", ", port: 81, expose: {path: /x}"), "b.yaml": service("b", ", port: 80, expose: {subdomain: www}"), "c.yaml": service("c", ", port: 82, expose: {path: /x/}")}, state: "a=81 b=80", changed: "a", problems: []string{"c.yaml:1: spec.expose.path: the address apps.test/x is claimed by a"}},
+		},
 		"a circle is refused": {
 			{files: map[string]string{"a.yaml": service("a", ""), "b.yaml": service("b", ", dependsOn: [{name: a}]")}, state: "a=0 b=0", changed: "a b"},
 			{files: map[string]string{"a.yaml": service("a", ", port: 9, dependsOn: [{name: b}]"), "b.yaml": service("b", ", dependsOn: [{name: a}]")}, state: "a=0 b=0", problems: []string{"circle: a → b → a"}},
@@ -139,10 +147,10 @@ func TestReplace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := memory{}
-			s := New(t.Context(), store, quiet())
+			s := New(t.Context(), store, domains, quiet())
 			for i, st := range steps {
 				if st.restart {
-					s = New(t.Context(), store, quiet())
+					s = New(t.Context(), store, domains, quiet())
 				}
 				var ch Changes
 				if st.confirm {
@@ -193,7 +201,7 @@ func names(keys []v1.Key) string {
 func TestChangesAreExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		store := memory{}
-		s := New(context.Background(), store, quiet()) //nolint:forbidigo // rapid's T has no context.
+		s := New(context.Background(), store, domains, quiet()) //nolint:forbidigo // rapid's T has no context.
 		for range rapid.IntRange(1, 8).Draw(t, "steps") {
 			before := revisions(s)
 			files := map[string]string{}
@@ -216,7 +224,7 @@ func TestChangesAreExact(t *testing.T) {
 					t.Fatalf("%s went and was not told", key)
 				}
 			}
-			if again := New(context.Background(), store, quiet()); !maps.Equal(revisions(again), after) { //nolint:forbidigo // As above.
+			if again := New(context.Background(), store, domains, quiet()); !maps.Equal(revisions(again), after) { //nolint:forbidigo // As above.
 				t.Fatalf("after a restart %v, before %v", revisions(again), after)
 			}
 		}

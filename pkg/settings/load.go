@@ -180,7 +180,7 @@ func (l *lookup) find(name string, s *Settings) found {
 		return found{l.derived(name, s), cmp.Or(map[string]string{hostName: "detected"}[name], "default")}
 	}
 	switch name {
-	case dirName, manifestsName, upstreamsName, "CADDY_SUPERVISOR_FILE":
+	case dirName, manifestsName, upstreamsName, caddyFileName, caddyConfigName, caddyProgramName:
 		f.text = l.expand(f.text, base)
 	case keeperName:
 		if f.text != KeeperExternal {
@@ -201,6 +201,8 @@ func (l *lookup) derived(name string, s *Settings) string {
 		return filepath.Join(filepath.Dir(l.src.Executable), "supervisor-keeper")
 	case upstreamsName:
 		return upstreamsDir()
+	case caddyProgramName:
+		return l.caddyProgram()
 	default:
 		return l.src.DetectHost()
 	}

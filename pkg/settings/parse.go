@@ -126,17 +126,6 @@ func host(field func(*Settings) *string) setter {
 	}
 }
 
-// domain allows a port, as CADDY_DOMAIN has one.
-func domain(field func(*Settings) *string) setter {
-	return func(s *Settings, text string) error {
-		if u, err := url.Parse("//" + text); err != nil || u.Hostname() == "" || u.Host != text || strings.ContainsAny(text, " \t") {
-			return errors.New("is not a domain; write it like example.com or example.com:8443, without scheme and path")
-		}
-		*field(s) = strings.ToLower(text)
-		return nil
-	}
-}
-
 func setLogLevel(s *Settings, text string) error {
 	for _, l := range []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
 		if strings.EqualFold(text, l.String()) || (l == slog.LevelWarn && strings.EqualFold(text, "warning")) {

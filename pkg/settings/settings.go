@@ -38,14 +38,22 @@ type Settings struct {
 
 	// ServiceHost is the name or address by which people reach services on this machine.
 	ServiceHost string
-	// CaddyAdminURL is Caddy's admin API.
-	CaddyAdminURL string
+	// CaddyMode is how routes reach Caddy: CaddyAuto and its fellows. CaddyAdminURL is Caddy's admin API.
+	CaddyMode, CaddyAdminURL string
 	// CaddyDomain is the site below which services have a path. CaddyBaseDomain is the domain below which they have a
-	// subdomain, and CaddyPort the port of those sites.
+	// subdomain, and CaddyPort the port of those sites; CaddyHTTPPort is that of sites without TLS.
 	CaddyDomain, CaddyBaseDomain string
-	CaddyPort                    int
-	// CaddyFile is the Caddyfile that is written for people who include it in theirs.
-	CaddyFile string
+	CaddyPort, CaddyHTTPPort     int
+	// CaddyBind are the addresses at which our sites listen; none means all.
+	CaddyBind []string
+	// CaddyDashboard is the subdomain or host of the supervisor itself; empty means that it has none.
+	CaddyDashboard string
+	// CaddyStreamCloseDelay is how long WebSockets outlive a change of Caddy's configuration.
+	CaddyStreamCloseDelay time.Duration
+	// CaddyFile is the Caddyfile that is written for people who import it in theirs, which is CaddyConfigFile.
+	CaddyFile, CaddyConfigFile string
+	// CaddyProgram is the Caddy that is run as one of our own services.
+	CaddyProgram string
 	// UpstreamsDir is the folder in which Caddy reads where a service is, below it one for each supervisor.
 	UpstreamsDir string
 

@@ -36,7 +36,7 @@ type definition struct {
 
 // definitions is the table, in the order of documentation. It is a function so that nobody can change it.
 func definitions() []definition {
-	return []definition{
+	table := []definition{
 		{
 			name: dirName, def: "(~/.supervisor)", help: "folder of all data",
 			set: absolute(func(s *Settings) *string { return &s.Dir }),
@@ -73,26 +73,9 @@ func definitions() []definition {
 			name: hostName, def: "(the machine's first address)", help: "name or address by which people reach services on this machine",
 			set: host(func(s *Settings) *string { return &s.ServiceHost }),
 		},
-		{
-			name: "CADDY_ADMIN_URL", def: "http://localhost:2019", help: "Caddy's admin API: http://HOST:PORT or unix//PATH",
-			set: setCaddyAdmin, mask: maskURL,
-		},
-		{
-			name: "CADDY_DOMAIN", def: "h.ph1l.uk:60443", help: "site below which services have a path",
-			set: domain(func(s *Settings) *string { return &s.CaddyDomain }),
-		},
-		{
-			name: "CADDY_BASE_DOMAIN", def: "ph1l.uk", help: "domain below which services have a subdomain",
-			set: domain(func(s *Settings) *string { return &s.CaddyBaseDomain }),
-		},
-		{
-			name: "CADDY_PORT", def: "60443", help: "port of the subdomains' sites",
-			set: integer(func(s *Settings) *int { return &s.CaddyPort }, "a port", 1, 65535),
-		},
-		{
-			name: "CADDY_SUPERVISOR_FILE", def: "/etc/caddy/supervisor.conf", help: "Caddyfile that is generated",
-			set: absolute(func(s *Settings) *string { return &s.CaddyFile }),
-		},
+	}
+	table = append(table, caddyDefinitions()...)
+	return append(table, []definition{
 		{
 			name: upstreamsName, def: "(/run/supervisor/upstreams, or a folder in /dev/shm)",
 			help: "folder in which Caddy reads, at each request, where a service that is updated without downtime is",
@@ -150,7 +133,7 @@ func definitions() []definition {
 			name: "RESTART_DELAY", def: "5s", help: "wait before the first restart of a service; 0 restarts at once",
 			set: duration(restartField, 0),
 		},
-	}
+	}...)
 }
 
 // Definitions returns every setting that exists, in the order of documentation.

@@ -19,11 +19,51 @@ func (s *Store) Status(key v1.Key) *v1.ServiceStatus {
 }
 
 // SetStatus puts an object's status. Readers see it at once, the database within about 10 ms (see Durable). A status that
-// differs in nothing but UpdatedAt is not written again. The store keeps a copy; st stays the caller's.
+// differs in nothing but UpdatedAt is not written again. The store keeps a copy; st stays the caller's. What SetExposed says
+// is not touched.
 func (s *Store) SetStatus(key v1.Key, st *v1.ServiceStatus) {
 	copied := clone(st)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if old := s.statuses[key]; old != nil {
+		putExposed(copied, old.URL, v1.FindCondition(old.Conditions, v1.ConditionExposed))
+	}
+	s.setStatusLocked(key, copied)
+}
+
+// SetExposed puts how a service is reached through Caddy: its URL and the condition Exposed, or neither when exposed is nil.
+// It reports whether anything but the time is another than before. A service that has no status yet is left alone.
+func (s *Store) SetExposed(key v1.Key, url string, exposed *v1.Condition) (changed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.statuses[key]
+	if old == nil {
+		return false
+	}
+	copied := clone(old)
+	if !putExposed(copied, url, exposed) {
+		return false
+	}
+	copied.UpdatedAt = time.Now()
+	s.setStatusLocked(key, copied)
+	return true
+}
+
+// putExposed puts the URL and the condition Exposed into a status.
+func putExposed(st *v1.ServiceStatus, url string, exposed *v1.Condition) (changed bool) {
+	changed = st.URL != url
+	st.URL = url
+	if exposed != nil {
+		return v1.SetCondition(&st.Conditions, *exposed) || changed
+	}
+	kept := slices.DeleteFunc(st.Conditions, func(c v1.Condition) bool { return c.Type == v1.ConditionExposed })
+	changed = changed || len(kept) != len(st.Conditions)
+	st.Conditions = kept
+	return changed
+}
+
+// setStatusLocked puts a status that nobody else holds.
+func (s *Store) setStatusLocked(key v1.Key, copied *v1.ServiceStatus) {
 	if old := s.statuses[key]; old != nil && sameStatus(old, copied) {
 		return
 	}

@@ -63,6 +63,7 @@ func New(t testing.TB, variables ...string) *Env {
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "SUPERVISOR_DIR=" + dir,
 		"CADDY_UPSTREAMS_DIR=" + filepath.Join(dir, "upstreams"),
 		"SUPERVISOR_HOST=127.0.0.1", "SUPERVISOR_PORT=" + strconv.Itoa(port), "SUPERVISOR_LOG_LEVEL=debug",
+		"CADDY_MODE=off", // the Caddy of this machine is nothing to play with
 	}, variables...)
 	if err := os.MkdirAll(e.Manifests, 0o755); err != nil {
 		t.Fatal(err)
