@@ -1,0 +1,71 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+)
+
+// CopyTo copies the backup into dir, an empty folder, with modes and owners, for somebody to work on. What hide names is left out, as
+// it may hold secrets. It returns the state of the copy.
+func (b *Backup) CopyTo(ctx context.Context, dir string, hide func(Name) bool) (*Snapshot, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("copy %s: %w", b.Folder, err)
+	}
+	defer root.Close() //nolint:errcheck // its files are closed one by one
+	out := &Snapshot{Skipped: b.Skipped}
+	for i := range b.Entries {
+		e := b.Entries[i]
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		if e.Path != "." && e.Kind != Dir && hide != nil && hide(e.Path) {
+			continue
+		}
+		if e.Hard != "" && out.Find(e.Hard) == nil {
+			e.Hard = "" // its first name is hidden, or this is the first
+		}
+		if err := b.copyOne(root, dir, &e); err != nil {
+			return nil, fmt.Errorf("copy %s: %w", e.Path, err)
+		}
+		out.Entries = append(out.Entries, e)
+		out.Bytes += e.Size
+	}
+	for i := range slices.Backward(out.Entries) {
+		if e := &out.Entries[i]; e.Kind == Dir {
+			if err := describeFolder(root, e, true); err != nil {
+				return nil, fmt.Errorf("copy %s: %w", e.Path, err)
+			}
+		}
+	}
+	return scan(ctx, root, out, Limits{Bytes: out.Bytes + 1, Entries: len(out.Entries) + 1}, nil)
+}
+
+func (b *Backup) copyOne(root *os.Root, dir string, e *Entry) error {
+	switch {
+	case e.Path == ".":
+		return nil
+	case e.Kind == Dir:
+		return root.Mkdir(string(e.Path), 0o700)
+	case e.Kind == Link:
+		return errors.Join(root.Symlink(string(e.Target), string(e.Path)), own(root, string(e.Path), e))
+	case e.Hard != "":
+		return root.Link(string(e.Hard), string(e.Path))
+	}
+	from, err := b.Content(e.Path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	f, err := root.OpenFile(string(e.Path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, _, err = digest(f, from); err == nil {
+		err = describe(f, e)
+	}
+	return errors.Join(err, f.Close())
+}
