@@ -32,7 +32,7 @@ func Compare(from, to *Snapshot) []Change {
 	}
 	i, j := 0, 0
 	for i < len(from.Entries) || j < len(to.Entries) {
-		order := 0
+		var order int
 		switch {
 		case i == len(from.Entries):
 			order = 1

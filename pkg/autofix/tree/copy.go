@@ -28,7 +28,7 @@ func (b *Backup) CopyTo(ctx context.Context, dir string, hide func(Name) bool) (
 		if e.Hard != "" && out.Find(e.Hard) == nil {
 			e.Hard = "" // its first name is hidden, or this is the first
 		}
-		if err := b.copyOne(root, dir, &e); err != nil {
+		if err := b.copyOne(root, &e); err != nil {
 			return nil, fmt.Errorf("copy %s: %w", e.Path, err)
 		}
 		out.Entries = append(out.Entries, e)
@@ -44,7 +44,7 @@ func (b *Backup) CopyTo(ctx context.Context, dir string, hide func(Name) bool) (
 	return scan(ctx, root, out, Limits{Bytes: out.Bytes + 1, Entries: len(out.Entries) + 1}, nil)
 }
 
-func (b *Backup) copyOne(root *os.Root, dir string, e *Entry) error {
+func (b *Backup) copyOne(root *os.Root, e *Entry) error {
 	switch {
 	case e.Path == ".":
 		return nil

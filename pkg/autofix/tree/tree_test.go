@@ -1,7 +1,6 @@
 package tree
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -185,14 +184,14 @@ func crashing(n int, f func(step func()) error) (crashed bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			if _, ok := p.(crash); !ok {
-				panic(p)
+				panic(p) //nolint:forbidigo // Not ours to handle.
 			}
 			crashed = true
 		}
 	}()
 	return false, f(func() {
 		if n--; n == 0 {
-			panic(crash{})
+			panic(crash{}) //nolint:forbidigo // Like a kill, it runs nothing of what comes after.
 		}
 	})
 }
@@ -214,7 +213,7 @@ func TestRestoreIsExact(t *testing.T) {
 		nodes := rapid.SliceOfN(genNode(), 0, 12).Draw(t, "was")
 		build(folder, nodes)
 		was, _ := state(t, folder)
-		b, err := Take(context.Background(), folder, filepath.Join(dir, "backups"), "", nil, Limits{})
+		b, err := Take(t.Context(), folder, filepath.Join(dir, "backups"), "", nil, Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -227,14 +226,14 @@ func TestRestoreIsExact(t *testing.T) {
 		build(folder, rapid.SliceOfN(genNode(), 0, 12).Draw(t, "is"))
 		is, skipped := state(t, folder)
 
-		now, err := Scan(context.Background(), folder, nil, Limits{})
+		now, err := Scan(t.Context(), folder, nil, Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		journal := filepath.Join(dir, "journal")
 		changes := Compare(now, &b.Snapshot)
 		run := func(step func()) error {
-			return (&Swap{Folder: folder, Changes: changes, Content: b.Content, Journal: journal, step: step}).Run(context.Background())
+			return (&Swap{Folder: folder, Changes: changes, Content: b.Content, Journal: journal, step: step}).Run(t.Context())
 		}
 		crashed, err := crashing(rapid.IntRange(1, 60).Draw(t, "crash"), run)
 		if err != nil {
