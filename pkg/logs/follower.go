@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 	"time"
 
@@ -251,6 +252,11 @@ func (f *follower) event(ev fsnotify.Event, ok bool) {
 	}
 	if st := f.byPath[ev.Name]; st != nil {
 		f.touch(st)
+		// Rotation renames; only people remove. The folder may have gone with the file, and the kernel does not tell of that for
+		// as long as the writer has the file open.
+		if r := f.byDir[filepath.Dir(ev.Name)]; r != nil && ev.Has(fsnotify.Remove) {
+			f.unwatch(r)
+		}
 		return
 	}
 	if r := f.byDir[ev.Name]; r != nil && ev.Has(fsnotify.Remove|fsnotify.Rename) {
