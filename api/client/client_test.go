@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const patience = 20 * time.Second
 
 func testContext(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -122,10 +122,10 @@ func TestErrors(t *testing.T) {
 		switch r.URL.Path {
 		case "/api/services/problem":
 			w.Header().Set("Content-Type", "application/problem+json")
-			w.WriteHeader(422)
+			w.WriteHeader(http.StatusUnprocessableEntity)
 			_ = json.NewEncoder(w).Encode(wire.Problem{Title: "T", Detail: "D", Code: wire.CodeUnprocessed, Errors: []v1.FieldError{{Field: "f", Detail: "is odd"}}}) //nolint:errcheck // a test
 		case "/api/services/proxy":
-			http.Error(w, "<h1>Bad Gateway</h1>", 502)
+			http.Error(w, "<h1>Bad Gateway</h1>", http.StatusBadGateway)
 		case "/api/services/redirect":
 			http.Redirect(w, r, "http://elsewhere.example/", http.StatusFound)
 		default:

@@ -84,7 +84,7 @@ func newHouse(t testing.TB, change ...func(*rest.Deps, *world)) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- rest.Serve(ctx, h.api, tcp, unix) }()
 	h.stop = sync.OnceFunc(func() {

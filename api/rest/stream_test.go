@@ -267,7 +267,7 @@ func TestCrowdCannotLockOutTheSocket(t *testing.T) {
 
 // A handler that panics answers 500, tells nothing, and the server lives.
 func TestPanicIsContained(t *testing.T) {
-	h := newHouse(t, func(d *rest.Deps, _ *world) { d.Version = func() wire.Version { panic("secret detail") } })
+	h := newHouse(t, func(d *rest.Deps, _ *world) { d.Version = func() wire.Version { panic("secret detail") } }) //nolint:forbidigo // the panic is what is tested
 	r := h.call(t, request{path: "/api/v1/version"})
 	if r.status != 500 || strings.Contains(r.body, "secret detail") || !strings.Contains(h.log.String(), "secret detail") {
 		t.Errorf("%d %s", r.status, r.body)

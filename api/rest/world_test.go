@@ -29,7 +29,7 @@ const (
 )
 
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -151,7 +151,7 @@ func (w *world) put(d rest.Document) (string, error) {
 	w.objects[o.Key()] = o
 	w.mu.Unlock()
 	w.store.PutObject(o.Key(), o.Revision())
-	w.reconcile(o.Key(), "")
+	w.reconcile(o.Key())
 	return o.Revision(), nil
 }
 
@@ -221,7 +221,7 @@ func (w *world) Intend(ctx context.Context, key v1.Key, verb v1.IntentVerb, acto
 	if err := w.store.PutIntent(ctx, in); err != nil {
 		return "", err
 	}
-	w.reconcile(key, in.ID)
+	w.reconcile(key)
 	return in.ID, nil
 }
 
@@ -230,7 +230,7 @@ func (w *world) Shutdown(context.Context, string) (wire.Shutdown, error) {
 }
 
 // reconcile makes the status of a service what its manifest, its intent and its fate say.
-func (w *world) reconcile(key v1.Key, intentID string) {
+func (w *world) reconcile(key v1.Key) {
 	w.busy.Go(func() {
 		if w.slow != nil {
 			<-w.slow

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -49,7 +50,7 @@ func TestForms(t *testing.T) {
 		must(t, c.Validate())
 		req, err := c.request(t.Context(), oneMessage())
 		must(t, err)
-		if req.URL.String() != tt.target || req.Header.Get("Authorization") != "Bearer x" || req.Method != "POST" {
+		if req.URL.String() != tt.target || req.Header.Get("Authorization") != "Bearer x" || req.Method != http.MethodPost {
 			t.Errorf("%s: %s %s %v", tt.form, req.Method, req.URL, req.Header)
 		}
 		if tt.body == "" {

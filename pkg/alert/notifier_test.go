@@ -63,7 +63,7 @@ func (w *wire) got(t *testing.T) (out []string) {
 
 // elapse lets fake time pass, and all that happens in it come to rest.
 func elapse(d time.Duration) {
-	time.Sleep(d)
+	time.Sleep(d) //nolint:forbidigo // In a synctest bubble it costs no time.
 	synctest.Wait()
 }
 
@@ -75,7 +75,7 @@ func running(t *testing.T, o Options) (n *Notifier, stop func()) {
 	}
 	n, err := New(o)
 	must(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
 	return n, func() {

@@ -139,7 +139,7 @@ func (b *outbox) deliver(ctx context.Context, m *message) {
 			b.giveUp(m, err, try)
 			return
 		}
-		pause := wait/2 + rand.N(wait/2)
+		pause := wait/2 + rand.N(wait/2) //nolint:gosec // nobody gains by guessing it
 		if wait = min(2*wait, longestWait); d.after > 0 {
 			pause = d.after
 		}

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/procfs"
-
 	v1 "github.com/philiporange/supervisor/api/v1"
 	"github.com/philiporange/supervisor/api/wire"
 	"github.com/philiporange/supervisor/pkg/alert"
@@ -229,65 +227,26 @@ func (m *measuring) Series(ctx context.Context, key v1.Key, hours, points int) (
 	return out, nil
 }
 
-// Processes implements rest.Meter. A run's processes are the descendants of its leader and what shares its session.
+// Processes implements rest.Meter.
 func (m *measuring) Processes(_ context.Context, key v1.Key) ([]wire.Process, error) {
 	runs := map[int]*process.Run{}
+	var leaders []int
 	for _, r := range m.app.keeper.Runs(key.String()) {
 		if r.Live() {
 			runs[r.PID] = &r
+			leaders = append(leaders, r.PID)
 		}
 	}
-	if len(runs) == 0 {
-		return nil, nil
-	}
-	fs, err := procfs.NewDefaultFS()
-	if err != nil {
-		return nil, err
-	}
-	procs, err := fs.AllProcs()
-	if err != nil {
-		return nil, err
-	}
-	stats := map[int]procfs.ProcStat{}
-	for _, p := range procs {
-		if st, err := p.Stat(); err == nil && st.State != "Z" {
-			stats[p.PID] = st
+	procs, err := metrics.Processes(leaders)
+	out := make([]wire.Process, len(procs))
+	for i, p := range procs {
+		run := runs[p.Leader]
+		out[i] = wire.Process{
+			PID: p.PID, PPID: p.PPID, Command: p.Command, CPUSeconds: p.CPU.Seconds(), MemoryMB: float64(p.Resident) / mebibyte,
+			Threads: p.Threads, Started: p.Started, Run: string(run.ID), Replica: replicaOf(run),
 		}
 	}
-	var out []wire.Process
-	for _, p := range procs { // in the order of PIDs: parents come first but where numbers have wrapped around
-		st, alive := stats[p.PID]
-		run := ownerOf(st, stats, runs)
-		if !alive || run == nil {
-			continue
-		}
-		one := wire.Process{
-			PID: st.PID, PPID: st.PPID, Command: st.Comm, CPUSeconds: st.CPUTime(), MemoryMB: float64(st.ResidentMemory()) / mebibyte,
-			Threads: st.NumThreads, Run: string(run.ID), Replica: replicaOf(run),
-		}
-		if at, err := st.StartTime(); err == nil {
-			one.Started = time.Unix(0, int64(at*float64(time.Second)))
-		}
-		out = append(out, one)
-	}
-	return out, nil
-}
-
-func ownerOf(st procfs.ProcStat, stats map[int]procfs.ProcStat, runs map[int]*process.Run) *process.Run {
-	if r := runs[st.Session]; r != nil {
-		return r
-	}
-	for range 64 { // deeper trees are not shown; a loop cannot be, but processes come and go while we look
-		if r := runs[st.PID]; r != nil {
-			return r
-		}
-		parent, ok := stats[st.PPID]
-		if !ok {
-			return nil
-		}
-		st = parent
-	}
-	return nil
+	return out, err
 }
 
 // Exposition implements rest.Meter.

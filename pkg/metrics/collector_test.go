@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -57,7 +58,7 @@ func expose(t *testing.T, f fakeState) (string, *Instruments) {
 	i.ObserveRequest("", "BREW", 404, time.Millisecond)
 	i.ObserveReconcile("Service", "done", time.Millisecond)
 	rec := httptest.NewRecorder()
-	i.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	i.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	b, err := io.ReadAll(rec.Body)
 	must(t, err)
 	if rec.Code != 200 {

@@ -159,7 +159,7 @@ func TestDiskPace(t *testing.T) {
 		began := time.Now()
 		for range 600 { // ten hours of passes
 			d.want(runs)
-			time.Sleep(time.Minute)
+			elapse(time.Minute)
 		}
 		for dir, at := range walks {
 			for i := 1; i < len(at); i++ {
@@ -180,7 +180,7 @@ func TestDiskPace(t *testing.T) {
 			t.Errorf("filled: %+v", snap.Owners)
 		}
 		d.want(nil)
-		time.Sleep(2 * time.Hour)
+		elapse(2 * time.Hour)
 		d.want(nil)
 		if !cmp.Equal(len(d.owners), 0) {
 			t.Errorf("%d owners remembered", len(d.owners))

@@ -132,24 +132,24 @@ func TestClosedHistory(t *testing.T) {
 }
 
 // recordForEver is the other process of TestHistorySurvivesKill: it goes on where the database ends, a minute a sample.
-func recordForEver(path string) {
+func recordForEver(ctx context.Context, path string) {
 	h, err := OpenHistory(path, HistoryOptions{Log: quiet})
 	if err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(os.Stdout, err)
 		os.Exit(1)
 	}
 	var last int64
 	if err := h.db.Table("samples_raw").Select("COALESCE(MAX(at), ?)", epoch.Unix()).Scan(&last).Error; err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(os.Stdout, err)
 		os.Exit(1)
 	}
 	for {
 		last += 60
-		if err := h.Record(context.Background(), snapshotOf(time.Unix(last, 0), "Service/web", 1, 1)); err != nil {
-			fmt.Println(err)
+		if err := h.Record(ctx, snapshotOf(time.Unix(last, 0), "Service/web", 1, 1)); err != nil {
+			fmt.Fprintln(os.Stdout, err)
 			os.Exit(1)
 		}
-		fmt.Println(last)
+		fmt.Fprintln(os.Stdout, last)
 	}
 }
 

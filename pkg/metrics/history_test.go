@@ -146,7 +146,7 @@ func TestRollupNeitherLosesNorDoubles(t *testing.T) {
 			fed[now.Unix()] = int64(i) << 10
 		}
 		// Every reading must hold each sample that it reaches exactly once: as many, and the same sum.
-		for level := range tiers() {
+		for level := range tiers() { //nolint:staticcheck // only how many there are matters
 			id, _, err := lookUp(h.db, seriesName{"Service/web", wholeOwner})
 			if err != nil {
 				rt.Fatal(err)

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv("METRICS_TEST_RECORD"); path != "" {
-		recordForEver(path) // TestHistorySurvivesKill runs this binary anew
+		recordForEver(context.Background(), path) //nolint:forbidigo // TestHistorySurvivesKill runs this binary anew
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -102,6 +103,9 @@ func killTree(id string) {
 		}
 	}
 }
+
+// elapse lets the clock of a synctest bubble go on.
+func elapse(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // In a bubble it costs no time.
 
 func newTestScanner(t testing.TB) *scanner {
 	t.Helper()

@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"gorm.io/gorm"
@@ -162,9 +161,10 @@ func shrink(db *gorm.DB) error {
 	if err != nil {
 		return fmt.Errorf("shrink the metrics database: %w", err)
 	}
-	for rows.Next() { //nolint:revive // the asking is the work
+	defer rows.Close() //nolint:errcheck // Err tells
+	for rows.Next() {  //nolint:revive // the asking is the work
 	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+	if err := rows.Err(); err != nil {
 		return fmt.Errorf("shrink the metrics database: %w", err)
 	}
 	return nil

@@ -14,11 +14,9 @@ type runState struct {
 	// buried is the cost of processes that have ended and are not in the sum over the living.
 	buried cost
 
-	// Totals, which never fall.
-	cpu         time.Duration
-	read, wrote uint64
-	net         *Net
-	netFrom     string // the namespace that net was read from
+	// net, which never falls.
+	net     *Net
+	netFrom string // the namespace that net was read from
 
 	// last are the totals of the pass before, and when it was; zero for a run that it did not know.
 	last   time.Time

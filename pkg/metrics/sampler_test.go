@@ -59,7 +59,7 @@ func TestCurrentIsComputedOnceForAll(t *testing.T) {
 			{4 * time.Second, 4, "still near enough"},
 			{time.Minute, 6, "too long ago: two passes"},
 		} {
-			time.Sleep(step.wait)
+			elapse(step.wait)
 			ask()
 			if got := l.count(); got != step.passes {
 				t.Errorf("after %v: %d passes, want %d (%s)", step.wait, got, step.passes, step.why)
@@ -83,7 +83,7 @@ func TestSnapshotTakesOnePass(t *testing.T) {
 			if want := 1 + i/5; l.count() != want {
 				t.Errorf("call %d: %d passes, want %d", i, l.count(), want)
 			}
-			time.Sleep(200 * time.Millisecond)
+			elapse(200 * time.Millisecond)
 		}
 		if s.Latest() == nil {
 			t.Error("no latest snapshot")
@@ -126,7 +126,7 @@ func TestCurrentOfWhatDoesNotRun(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Hour)
+		elapse(time.Hour)
 		if _, err := s.Snapshot(t.Context()); err == nil {
 			t.Error("a closed sampler answered")
 		}
@@ -157,20 +157,20 @@ func TestRunSamplesEachInterval(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- s.Run(ctx) }()
-		time.Sleep(10*time.Minute + time.Second)
+		elapse(10*time.Minute + time.Second)
 		synctest.Wait()
 		if l.count() != 11 || len(rec.snaps) != 10 || told != 10 {
 			t.Errorf("%d passes, %d recorded, %d told; want 11, 10, 10: the first is the base", l.count(), len(rec.snaps), told)
 		}
 		// Passes in between do not shorten what a recorded sample averages over.
-		time.Sleep(55 * time.Second)
+		elapse(55 * time.Second)
 		if _, err := s.CurrentAll(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		rec.mu.Lock()
 		rec.err = errors.New("disk full")
 		rec.mu.Unlock()
-		time.Sleep(10 * time.Minute)
+		elapse(10 * time.Minute)
 		synctest.Wait()
 		for _, snap := range rec.snaps {
 			if w := snap.Owners["Service/us"].Window; w != time.Minute {
@@ -197,12 +197,12 @@ func TestNewRunIsComparedWithItsStart(t *testing.T) {
 		defer cancel()
 		var wg sync.WaitGroup
 		wg.Go(func() { _ = s.Run(ctx) })
-		time.Sleep(50 * time.Second)
+		elapse(50 * time.Second)
 		fresh := us()
 		fresh.ID, fresh.Owner = "fresh", "Service/fresh"
 		old.StartedAt = old.StartedAt.Add(-time.Hour)
 		l.set(old, fresh) // both turn up now; one began long ago
-		time.Sleep(11 * time.Second)
+		elapse(11 * time.Second)
 		cancel()
 		wg.Wait()
 		got := rec.snaps[0].Owners

@@ -257,7 +257,7 @@ func TestStoreIsAMap(t *testing.T) {
 				k := name.Draw(rt, "name")
 				n++
 				intents[k] = fmt.Sprint(n)
-				if err := s.PutIntent(context.Background(), v1.Intent{Key: v1.Key{Kind: "Service", Name: k}, ID: fmt.Sprint(n)}); err != nil {
+				if err := s.PutIntent(t.Context(), v1.Intent{Key: v1.Key{Kind: "Service", Name: k}, ID: fmt.Sprint(n)}); err != nil {
 					rt.Fatal(err)
 				}
 			},

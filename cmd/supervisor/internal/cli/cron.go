@@ -91,17 +91,17 @@ func (c *cli) cronRunCommand() *cobra.Command {
 	return cmd
 }
 
-// exitCode ends the program with the code of a run.
-type exitCode struct {
+// runError ends the program with the code of a run.
+type runError struct {
 	code int
 	text string
 }
 
-func (e *exitCode) Error() string { return e.text }
+func (e *runError) Error() string { return e.text }
 
 // isExit is the exit code that an error carries, or nil.
-func isExit(err error) *exitCode {
-	var e *exitCode
+func isExit(err error) *runError {
+	var e *runError
 	errors.As(err, &e)
 	return e
 }
@@ -119,7 +119,7 @@ func ended(e *wire.Execution) error {
 	if e.ExitCode != nil && *e.ExitCode > 0 {
 		code = *e.ExitCode
 	}
-	return &exitCode{code: code, text: text}
+	return &runError{code: code, text: text}
 }
 
 func (c *cli) cronStopCommand() *cobra.Command {
