@@ -138,6 +138,8 @@ type Deps struct {
 	Auth      *Authorizer
 	Log       *slog.Logger
 
+	// Files are the manifest files; nil answers that they cannot be reached.
+	Files Files
 	// Settings says how the supervisor is set up.
 	Settings func(ctx context.Context) (wire.Settings, error)
 	// Environment is what a service's next process is given. Nothing in it is masked.

@@ -16,6 +16,8 @@ type Error struct {
 	Detail   string
 	Fields   []v1.FieldError
 	Problems []v1.Problem
+	// Current is what is there instead of what the caller thought.
+	Current *wire.ManifestText
 	// Cause is logged, not shown.
 	Cause error
 }
@@ -86,7 +88,7 @@ func problemOf(err error) *wire.Problem {
 	}
 	status := codeStatus(e.Code)
 	return &wire.Problem{
-		Status: status, Title: http.StatusText(status), Detail: e.Detail, Code: e.Code, Errors: e.Fields, Problems: e.Problems,
+		Status: status, Title: http.StatusText(status), Detail: e.Detail, Code: e.Code, Errors: e.Fields, Problems: e.Problems, Current: e.Current,
 	}
 }
 

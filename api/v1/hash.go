@@ -48,3 +48,28 @@ func (s *Service) RunHash() string {
 		Resources                      Resources
 	}{sp.Command, sp.WorkingDir, sp.User, sp.Group, sp.Umask, sp.Port, sp.Env, sp.EnvFile, sp.Resources})
 }
+
+// RunChanges names the fields of what RunHash covers in which two versions differ, such as spec.command.
+func (s *Service) RunChanges(other *Service) []string {
+	a, b := &s.Spec, &other.Spec
+	var out []string
+	for _, f := range []struct {
+		name     string
+		was, now any
+	}{
+		{"command", a.Command, b.Command},
+		{"workingDir", a.WorkingDir, b.WorkingDir},
+		{"user", a.User, b.User},
+		{"group", a.Group, b.Group},
+		{"umask", a.Umask, b.Umask},
+		{"port", a.Port, b.Port},
+		{"env", a.Env, b.Env},
+		{"envFile", a.EnvFile, b.EnvFile},
+		{"resources", a.Resources, b.Resources},
+	} {
+		if hash(f.was) != hash(f.now) {
+			out = append(out, "spec."+f.name)
+		}
+	}
+	return out
+}

@@ -41,6 +41,8 @@ type Problem struct {
 	Errors []v1.FieldError `json:"errors,omitempty"`
 	// Problems places the faults in the text that was sent.
 	Problems []v1.Problem `json:"problems,omitempty"`
+	// Current is the manifest file as it is, when it is not as the caller has seen it.
+	Current *ManifestText `json:"current,omitempty"`
 	// RequestID finds the request in the supervisor's log.
 	RequestID string `json:"request_id,omitempty"`
 }

@@ -15,12 +15,7 @@ import (
 func (s *Set) Replace(ctx context.Context, l manifest.Listing) Changes {
 	s.mu.Lock()
 	old := s.entries
-	m := merge{domains: s.domains, old: old, next: map[v1.Key]*entry{}, listing: l}
-	m.collect()
-	m.choose()
-	m.keep(s.pending)
-	m.guard(s.pending)
-	m.refuse()
+	m := s.merge(l)
 
 	var ch Changes
 	var saved []LastGood
@@ -41,12 +36,6 @@ func (s *Set) Replace(ctx context.Context, l manifest.Listing) Changes {
 	}
 	sortKeys(ch.Changed)
 	sortKeys(ch.Removed)
-	slices.SortStableFunc(m.problems, func(a, b v1.Problem) int {
-		if c := strings.Compare(a.File, b.File); c != 0 {
-			return c
-		}
-		return a.Line - b.Line
-	})
 	ch.Problems = !slices.Equal(m.problems, s.problems)
 	s.entries, s.pending, s.problems = m.next, m.pending, m.problems
 	s.complete = s.complete || l.Complete
@@ -59,6 +48,23 @@ func (s *Set) Replace(ctx context.Context, l manifest.Listing) Changes {
 	}
 	s.forget(ctx, ch.Removed)
 	return ch
+}
+
+// merge applies the rules of the package to a listing. s.mu is held.
+func (s *Set) merge(l manifest.Listing) *merge {
+	m := &merge{domains: s.domains, old: s.entries, next: map[v1.Key]*entry{}, listing: l}
+	m.collect()
+	m.choose()
+	m.keep(s.pending)
+	m.guard(s.pending)
+	m.refuse()
+	slices.SortStableFunc(m.problems, func(a, b v1.Problem) int {
+		if c := strings.Compare(a.File, b.File); c != 0 {
+			return c
+		}
+		return a.Line - b.Line
+	})
+	return m
 }
 
 // claim is a valid document with its file.

@@ -66,7 +66,7 @@ func (w *Watcher) settle(f found, now time.Time) (*File, time.Duration) {
 		// It changed under our eyes, or is gone: the next walk tells.
 		return nil, writerPoll
 	}
-	finished := known && file.newline && file.valid() && len(file.Docs) > 0
+	finished := known && file.newline && file.valid() && len(file.Docs) > 0 || f.path == w.made
 	left := quiet - now.Sub(u.last)
 	if !finished && left > 0 && now.Sub(u.since) < settleCap {
 		return nil, left

@@ -40,6 +40,7 @@ type Watcher struct {
 	accepted  map[string]*File      // what is in force, by path
 	unsettled map[string]*unsettled // changed files that may not be finished
 	missing   map[string]time.Time  // accepted files that are gone, since when
+	made      string                // a file that is known to be finished
 	problems  []v1.Problem
 	complete  bool
 	delivered bool
@@ -71,6 +72,7 @@ func NewWatcher(root string, o Options) *Watcher {
 // poke asks for a look at once.
 type poke struct {
 	gone string // a file that is missing because it was meant to be
+	made string // a file that is finished, whatever it looks like
 	done chan struct{}
 }
 
@@ -78,7 +80,15 @@ type poke struct {
 // calls it instead of waiting for the event. gone is a file, relative to the root, that the caller has removed: no second
 // look is needed to believe that. It may be empty.
 func (w *Watcher) Poke(ctx context.Context, gone string) error {
-	p := poke{gone: gone, done: make(chan struct{})}
+	return w.poke(ctx, poke{gone: gone, done: make(chan struct{})})
+}
+
+// PokeFor is Poke for a file that the caller has written whole: it is taken as it is, also when it looks unfinished.
+func (w *Watcher) PokeFor(ctx context.Context, made string) error {
+	return w.poke(ctx, poke{made: made, done: make(chan struct{})})
+}
+
+func (w *Watcher) poke(ctx context.Context, p poke) error {
 	select {
 	case w.pokes <- p:
 	case <-ctx.Done():
@@ -152,6 +162,7 @@ func (w *Watcher) Run(ctx context.Context, deliver func(Listing)) error {
 		if p.gone != "" && w.accepted[p.gone] != nil {
 			w.missing[p.gone] = begin.Add(-secondLook)
 		}
+		w.made = p.made
 		wait := w.look(begin, deliver)
 		if p.done != nil {
 			close(p.done)

@@ -57,7 +57,8 @@ Copying a file into the manifest folder does the same, without an answer.`,
 						c.printf("%s is valid (dry run)\n", display(k))
 					}
 				}
-				return nil
+				_, err := c.previewManifests(ctx, api, manifests, formTable, false)
+				return err
 			}
 			var applied []wire.Applied
 			for _, m := range manifests {
@@ -73,7 +74,7 @@ Copying a file into the manifest folder does the same, without an answer.`,
 	}
 	fileFlags(cmd, &files, "apply")
 	formFlag(cmd, &form, formYAML, formJSON, formName)
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "let the supervisor check everything, and change nothing")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "let the supervisor check everything and say what it would do, and change nothing")
 	return cmd
 }
 

@@ -29,6 +29,49 @@ func (w *world) file(name, text string) string {
 	return path
 }
 
+// diff shows the texts and what would come of them.
+func TestDiff(t *testing.T) {
+	for name, c := range map[string]struct {
+		args    string
+		preview wire.Preview
+		code    int
+		want    []string
+	}{
+		"nothing": {args: "-f F/good.yaml --exit-code", want: []string{"nothing would change\n"}},
+		"a restart": {
+			args: "-f F/good.yaml", want: []string{"+new\n", "service/web would restart: because (spec.command, spec.env.A)\n"},
+			preview: wire.Preview{Valid: true, Diff: "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-old\n+new\n", Steps: []wire.PreviewStep{{
+				Key: v1.Key{Kind: v1.KindService, Name: "web"}, Action: "change", Effect: wire.EffectRestart, Reason: "because",
+				Fields: []wire.FieldChange{{Field: "spec.command"}, {Field: "spec.env.A"}},
+			}}},
+		},
+		"a new job": {
+			args: "-f F/good.yaml --exit-code", code: 1, want: []string{"cronjob/j would be added: later\n"},
+			preview: wire.Preview{Steps: []wire.PreviewStep{{Key: v1.Key{Kind: v1.KindCronJob, Name: "j"}, Action: "add", Effect: wire.EffectInPlace, Reason: "later"}}},
+		},
+		"as JSON": {args: "-f F/good.yaml -o json", want: []string{`"valid": false`}},
+		"no file": {code: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := full(t)
+			w.preview = c.preview
+			w.file("good.yaml", "Service/web\n")
+			stdout, stderr, code := w.run(append([]string{"diff"}, strings.Fields(strings.ReplaceAll(c.args, "F/", w.dir+"/"))...)...)
+			if code != c.code {
+				t.Errorf("exit %d, want %d: %s", code, c.code, stderr)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(stdout, want) {
+					t.Errorf("lacks %q:\n%s", want, stdout)
+				}
+			}
+			if len(w.calls) > 0 {
+				t.Errorf("it changed something: %v", w.calls)
+			}
+		})
+	}
+}
+
 // Each call's end and what it says: on standard output, or where it fails on standard error.
 func TestApply(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -58,6 +58,8 @@ type world struct {
 	fail map[string]wire.Problem
 	// applied answers apply.
 	applied []wire.Applied
+	// preview answers preview.
+	preview wire.Preview
 }
 
 func newWorld(t *testing.T) *world {
@@ -137,7 +139,7 @@ func (w *world) handler() http.Handler {
 		mux.HandleFunc(pattern, func(rw http.ResponseWriter, r *http.Request) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			if r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "/validate") {
+			if r.Method != http.MethodGet && !strings.HasSuffix(r.URL.Path, "/validate") && !strings.HasSuffix(r.URL.Path, "/preview") {
 				w.calls = append(w.calls, r.Method+" "+r.URL.Path)
 			}
 			if p, ok := w.fail[r.Method+" "+r.URL.Path]; ok {
@@ -220,6 +222,13 @@ func (w *world) handler() http.Handler {
 	handle("POST /api/v1/validate", func(r *http.Request) (any, *wire.Problem) {
 		text, _ := io.ReadAll(r.Body)
 		return validation(string(text)), nil
+	})
+	handle("POST /api/v1/manifests/preview", func(r *http.Request) (any, *wire.Problem) {
+		var req wire.PreviewRequest
+		if err := json.NewDecoder(r.Body).Decode(&req); err != nil || req.Text == nil {
+			return nil, &wire.Problem{Status: 422, Detail: "no text"}
+		}
+		return w.preview, nil
 	})
 	mux.HandleFunc("GET /api/v1/events/stream", w.eventStream)
 	mux.HandleFunc("GET /api/v1/logs/stream", w.logStream)
