@@ -87,7 +87,9 @@ type LogQuery struct {
 	// Since is in, Until is out; zero means no bound.
 	Since, Until time.Time
 	// Cursor continues behind an earlier page; it is stable while entries arrive, which Offset is not.
-	Cursor        string
+	Cursor string
+	// Through is the cursor of the newest entry that is wanted; Cursor wins.
+	Through       string
 	Limit, Offset int
 }
 

@@ -33,7 +33,8 @@ func logRoutes() []route {
 			query: append(logFilters(), stream, limitParam(1000, 100),
 				param{name: "service", about: "Only these services.", schema: "", many: true},
 				param{name: "since", about: "Only from this time on.", schema: ""}, param{name: "until", about: "Only before this time.", schema: ""},
-				param{name: "cursor", about: "The next of the page before.", schema: ""}),
+				param{name: "cursor", about: "The next of the page before, or the entry of a line: only what is before it.", schema: ""},
+				param{name: "through", about: "The entry of a line: only that entry and what is before it.", schema: ""}),
 		},
 		{
 			method: http.MethodGet, path: one + "/raw", summary: "The log files of a service, oldest first, as text", serve: rawLogs,
@@ -95,6 +96,7 @@ func searchLogs(c *call) (any, error) {
 		}
 		q.Services = append(q.Services, name)
 	}
+	q.Through = c.Query("through")
 	page, err := reader.Rows(c.Request.Context(), q)
 	if err != nil {
 		return nil, err

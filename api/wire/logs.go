@@ -13,6 +13,8 @@ type LogEntry struct {
 	Level string    `json:"level"`
 	Time  time.Time `json:"time"`
 	Text  string    `json:"text"`
+	// Cursor is that of a page which ends before this entry; with "+0" behind it, a stream resumes after this entry.
+	Cursor string `json:"cursor"`
 	// Marker is true for an entry that the supervisor has written, about lines that are not there; Skipped is how many.
 	Marker  bool  `json:"marker,omitempty"`
 	Skipped int64 `json:"skipped,omitempty"`

@@ -131,6 +131,10 @@ type LogLine struct {
 	Text    string    `json:"text"`
 	// Cursor resumes a stream after this line. Opaque.
 	Cursor string `json:"cursor,omitempty"`
+	// Level is debug, info, warning or error: that of the entry. Entry is the same for all lines of an entry, such as those of a
+	// stack trace; it is a cursor of the pages of entries.
+	Level string `json:"level,omitempty"`
+	Entry string `json:"entry,omitempty"`
 }
 
 // LoginLink logs a browser in, once.

@@ -142,6 +142,12 @@ func (l *logBook) Rows(ctx context.Context, q rest.LogQuery) (rest.LogPage, erro
 			return rest.LogPage{}, rest.Errorf(wire.CodeInvalid, "%.60q is no cursor of a page", q.Cursor)
 		}
 	}
+	if q.Cursor == "" && q.Through != "" {
+		if query.Before, err = logs.ParseCursor(q.Through); err != nil {
+			return rest.LogPage{}, rest.Errorf(wire.CodeInvalid, "%.60q is no cursor of an entry", q.Through)
+		}
+		query.Before.ID++
+	}
 	page, err := l.store.Query(ctx, query)
 	if err != nil {
 		return rest.LogPage{}, inQuery(err)
@@ -152,6 +158,7 @@ func (l *logBook) Rows(ctx context.Context, q rest.LogQuery) (rest.LogPage, erro
 		out.Rows[i] = wire.LogEntry{
 			ID: r.ID, Service: r.Service, Replica: r.Replica, Stream: string(r.Stream), Level: r.Level.String(), Time: r.Time,
 			Text: strings.ToValidUTF8(r.Text, "\ufffd"), Marker: r.Marker, Skipped: r.Skipped,
+			Cursor: l.store.Cursor(*r).String(),
 		}
 	}
 	if !page.Next.IsZero() {
@@ -238,6 +245,7 @@ func (l *logBook) Lines(ctx context.Context, services []string, o wire.LogOption
 func (l *logBook) tell(r *logs.Row, at place, fn func(wire.LogLine) error) (place, error) {
 	text := strings.Split(strings.ToValidUTF8(r.Text, "\ufffd"), "\n")
 	next := place{after: l.store.Cursor(*r)}
+	entry := next.after.String()
 	for i, line := range text {
 		if i < at.lines {
 			continue
@@ -246,7 +254,7 @@ func (l *logBook) tell(r *logs.Row, at place, fn func(wire.LogLine) error) (plac
 		if i == len(text)-1 {
 			resume = next
 		}
-		err := fn(wire.LogLine{Service: r.Service, Stream: string(r.Stream), Time: r.Time, Text: line, Cursor: resume.String()})
+		err := fn(wire.LogLine{Service: r.Service, Stream: string(r.Stream), Time: r.Time, Text: line, Cursor: resume.String(), Level: r.Level.String(), Entry: entry})
 		if err != nil {
 			return at, err
 		}

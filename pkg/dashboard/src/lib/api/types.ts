@@ -181,7 +181,8 @@ export interface Change {
 	seq: number;
 	kind: 'status' | 'event' | 'object';
 	key?: Key;
-	status?: ServiceStatus | CronJobStatus;
+	status?: ServiceStatus;
+	cronjob?: CronJobStatus;
 	event?: Event;
 	revision?: string;
 	deleted?: boolean;
@@ -190,7 +191,7 @@ export interface Change {
 export interface Snapshot {
 	seq: number;
 	gap?: boolean;
-	objects: { key: Key; revision: string; status?: ServiceStatus | CronJobStatus }[];
+	objects: { key: Key; revision: string; status?: ServiceStatus; cronjob?: CronJobStatus }[];
 }
 
 export interface Usage {

@@ -8,6 +8,7 @@ export interface Observed {
 	key: Key;
 	revision: string;
 	status?: Change['status'];
+	cronjob?: Change['cronjob'];
 }
 
 /** What a hub tells its tabs. */
@@ -129,6 +130,7 @@ export class Hub {
 			key: change.key,
 			revision: change.revision || old?.revision || '',
 			status: change.status ?? old?.status,
+			cronjob: change.cronjob ?? old?.cronjob,
 		});
 	}
 

@@ -161,8 +161,8 @@ class Live {
 			if (c.kind === 'event' && c.event) {
 				fresh.unshift(c.event);
 				if (/Manifest|Prune|Vanish/.test(c.event.reason)) this.problemsSoon();
-			} else if (c.key && c.kind === 'status' && c.status) {
-				this.status(c.key, c.status);
+			} else if (c.key && c.kind === 'status' && (c.status ?? c.cronjob)) {
+				this.status(c.key, (c.status ?? c.cronjob) as ServiceStatus | CronJobStatus);
 			} else if (c.key && c.kind === 'object') {
 				if (c.deleted) (c.key.kind === 'Service' ? this.services : this.cronjobs).delete(c.key.name);
 				else void this.read(c.key);
