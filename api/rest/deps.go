@@ -113,6 +113,8 @@ type Meter interface {
 	History(ctx context.Context, key v1.Key, hours int) ([]wire.MetricsRow, error)
 	// CurrentAll is what everything that runs uses now, by owner.
 	CurrentAll(ctx context.Context) (map[v1.Key]wire.Usage, error)
+	// Recent is the last hour of everything.
+	Recent(ctx context.Context) (wire.Recent, error)
 	// Series is a chart of the last hours.
 	Series(ctx context.Context, key v1.Key, hours, points int) (wire.Series, error)
 	// Processes are those of an object's runs.

@@ -11,6 +11,7 @@ func metricsRoutes() []route {
 	return tagged("metrics", []route{
 		{method: http.MethodGet, path: "/metrics", summary: "All figures, for Prometheus", serve: exposition},
 		{method: http.MethodGet, path: "/api/v1/metrics", summary: "What everything that runs uses now", response: wire.MetricsNow{}, serve: metricsNow},
+		{method: http.MethodGet, path: "/api/v1/metrics/recent", summary: "The last hour of everything that was measured, coarsely", response: wire.Recent{}, serve: metricsRecent},
 		{
 			method: http.MethodGet, path: "/api/v1/services/:name/metrics/series", summary: "A chart of what a service used, oldest first",
 			response: wire.Series{}, serve: metricsSeries,
@@ -65,6 +66,14 @@ func metricsNow(c *call) (any, error) {
 		}
 	}
 	return out, nil
+}
+
+func metricsRecent(c *call) (any, error) {
+	m, err := c.metrics()
+	if err != nil {
+		return nil, err
+	}
+	return m.Recent(c.Request.Context())
 }
 
 func metricsSeries(c *call) (any, error) {

@@ -28,6 +28,21 @@ type MetricsNow struct {
 	CronJobs map[string]Usage `json:"cronjobs"`
 }
 
+// Recent is the last hour of everything that was measured in it, for charts as small as a word.
+type Recent struct {
+	// Start is the time of the first point; the steps are whole ones since 1970.
+	Start       time.Time        `json:"start"`
+	StepSeconds int              `json:"step_seconds"`
+	Services    map[string]Trail `json:"services"`
+	CronJobs    map[string]Trail `json:"cronjobs"`
+}
+
+// Trail is one object's figures, oldest first; null where nothing was measured.
+type Trail struct {
+	CPUPercent []*float64 `json:"cpu_percent"`
+	MemoryMB   []*float64 `json:"memory_mb"`
+}
+
 // Series is a chart of one object, oldest first, with gaps where nothing ran.
 type Series struct {
 	Points []SeriesPoint `json:"points"`

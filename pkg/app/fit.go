@@ -301,6 +301,7 @@ func (a *App) deps(auth *rest.Authorizer) rest.Deps {
 func (a *App) version() wire.Version {
 	v := wire.Version{
 		Version: Version, Go: runtime.Version(), PID: os.Getpid(), StartedAt: a.started, DataDir: a.settings.Dir, Manifests: a.settings.Manifests,
+		ServiceHost: a.settings.ServiceHost,
 	}
 	if address := a.address.Load(); address != nil {
 		v.Address = *address

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"path/filepath"
 	"strconv"
@@ -223,6 +224,41 @@ func (m *measuring) Series(ctx context.Context, key v1.Key, hours, points int) (
 			point.DiskMB = &mb
 		}
 		out.Points = append(out.Points, point)
+	}
+	return out, nil
+}
+
+// The grid of small charts: an hour in steps of two minutes.
+const (
+	recentStep  = 2 * time.Minute
+	recentSteps = 30
+)
+
+// Recent implements rest.Meter.
+func (m *measuring) Recent(ctx context.Context) (wire.Recent, error) {
+	start, owners, err := m.history.Recent(ctx, recentStep, recentSteps)
+	if err != nil {
+		return wire.Recent{}, err
+	}
+	out := wire.Recent{Start: start, StepSeconds: int(recentStep / time.Second), Services: map[string]wire.Trail{}, CronJobs: map[string]wire.Trail{}}
+	for owner, b := range owners {
+		key, ok := parseKey(owner)
+		if !ok {
+			continue
+		}
+		trail := wire.Trail{CPUPercent: make([]*float64, recentSteps), MemoryMB: make([]*float64, recentSteps)}
+		for i := range recentSteps {
+			if b.CPUPercent[i] != nil {
+				// A tenth is all that such a chart can show.
+				trail.CPUPercent[i] = new(math.Round(*b.CPUPercent[i]*10) / 10)
+				trail.MemoryMB[i] = new(math.Round(float64(*b.MemoryBytes[i])/mebibyte*10) / 10)
+			}
+		}
+		if key.Kind == v1.KindService {
+			out.Services[key.Name] = trail
+		} else {
+			out.CronJobs[key.Name] = trail
+		}
 	}
 	return out, nil
 }

@@ -55,6 +55,11 @@ func TestMetricsOfATree(t *testing.T) {
 		var series wire.Series
 		e.get("/api/services/busy/metrics?hours=1", &rows)
 		e.get("/api/v1/services/busy/metrics/series?hours=1", &series)
+		var recent wire.Recent
+		e.get("/api/v1/metrics/recent", &recent)
+		if trail := recent.Services["busy"].CPUPercent; len(trail) == 0 || trail[len(trail)-1] == nil && trail[len(trail)-2] == nil {
+			return false
+		}
 		return len(rows) >= 2 && rows[0].CPUPercent >= 0 && rows[0].Timestamp.Before(rows[1].Timestamp) && len(series.Points) >= 2
 	})
 	var text string
