@@ -44,8 +44,11 @@ export interface Trouble {
 
 const first = (text: string | undefined, fallback: string): string => text?.trim() || fallback;
 
+/** How long a service may be on its way before that is a trouble. */
+const PATIENCE = 60_000;
+
 /** What is wrong with a service, the worst thing; undefined when nothing is. */
-export function serviceTrouble(service: Service): Trouble | undefined {
+export function serviceTrouble(service: Service, now: number): Trouble | undefined {
 	const { name } = service.metadata;
 	const s = service.status;
 	if (!s) return undefined;
@@ -57,8 +60,8 @@ export function serviceTrouble(service: Service): Trouble | undefined {
 			...base,
 			tone: 'bad',
 			title: 'Given up',
-			reason: first(progressing?.message, first(ready?.message, first(s.lastExit?.reason, 'It could not be started.'))),
-			since: progressing?.lastTransitionTime ?? s.lastExit?.at,
+			reason: first(ready?.message, first(progressing?.message, first(s.lastExit?.reason, 'It could not be started.'))),
+			since: ready?.lastTransitionTime ?? s.lastExit?.at,
 			lines: s.lastExit?.lastLines,
 			remedies: ['restart', 'logs'],
 		};
@@ -84,6 +87,16 @@ export function serviceTrouble(service: Service): Trouble | undefined {
 			remedies: ['restart', 'logs'],
 		};
 	}
+	if ((s.phase === 'Starting' || s.phase === 'Pending') && ready && now - Date.parse(ready.lastTransitionTime) > PATIENCE) {
+		return {
+			...base,
+			tone: 'warn',
+			title: s.phase === 'Starting' ? 'Not ready yet' : 'Waiting',
+			reason: first(ready.message, 'It is on its way for long.'),
+			since: s.startedAt ?? ready.lastTransitionTime,
+			remedies: s.phase === 'Starting' ? ['restart', 'logs'] : ['logs'],
+		};
+	}
 	const degraded = condition(s.conditions, 'Degraded');
 	if (degraded?.status === 'True') {
 		return { ...base, tone: 'warn', title: 'Degraded', reason: degraded.message, since: degraded.lastTransitionTime, remedies: ['logs'] };
@@ -103,7 +116,8 @@ export function cronTrouble(job: CronJob): Trouble | undefined {
 	const base = { id: `CronJob/${name}`, kind: 'CronJob' as const, name };
 	const ready = condition(s.conditions, 'Ready');
 	if (s.lastSuccess === false) {
-		return { ...base, tone: 'bad', title: 'Last run failed', reason: first(ready?.message, 'Its last run failed.'), since: s.lastRun, remedies: ['run', 'logs'] };
+		const next = s.nextRun ? '' : ready?.status === 'False' ? ` ${ready.message}` : '';
+		return { ...base, tone: 'bad', title: 'Last run failed', reason: `Its last run failed.${next}`, since: s.lastRun, remedies: ['run', 'logs'] };
 	}
 	if (ready?.status === 'False' && job.spec.enabled !== false) {
 		return { ...base, tone: 'warn', title: 'Not ready', reason: ready.message, since: ready.lastTransitionTime, remedies: ['logs'] };
@@ -112,10 +126,10 @@ export function cronTrouble(job: CronJob): Trouble | undefined {
 }
 
 /** Everything that is wrong, the worst first, then the newest. */
-export function troubles(services: Iterable<Service>, jobs: Iterable<CronJob>, problems: ManifestProblem[]): Trouble[] {
+export function troubles(services: Iterable<Service>, jobs: Iterable<CronJob>, problems: ManifestProblem[], now: number): Trouble[] {
 	const list: Trouble[] = [];
 	for (const s of services) {
-		const t = serviceTrouble(s);
+		const t = serviceTrouble(s, now);
 		if (t) list.push(t);
 	}
 	for (const j of jobs) {

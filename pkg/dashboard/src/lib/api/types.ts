@@ -182,6 +182,7 @@ export interface Change {
 	kind: 'status' | 'event' | 'object';
 	key?: Key;
 	status?: ServiceStatus;
+	/** The status of a cron job. */
 	cronjob?: CronJobStatus;
 	event?: Event;
 	revision?: string;
@@ -211,6 +212,14 @@ export interface Usage {
 export interface MetricsNow {
 	services: Record<string, Usage>;
 	cronjobs: Record<string, Usage>;
+}
+
+/** The last hour of everything, on a grid. */
+export interface Recent {
+	start: string;
+	step_seconds: number;
+	services: Record<string, { cpu_percent: (number | null)[]; memory_mb: (number | null)[] }>;
+	cronjobs: Record<string, { cpu_percent: (number | null)[]; memory_mb: (number | null)[] }>;
 }
 
 export interface SeriesPoint {
@@ -281,6 +290,7 @@ export interface Version {
 	pid: number;
 	startedAt: string;
 	address?: string;
+	serviceHost?: string;
 	dataDir: string;
 	manifests: string;
 }
@@ -296,6 +306,51 @@ export interface Job {
 	completed_at: string | null;
 	progress: unknown;
 	duration_seconds: number | null;
+}
+
+/** One attempt of a cron job. */
+export interface Execution {
+	id: number;
+	cron_job_name: string;
+	started_at: string | null;
+	finished_at: string | null;
+	exit_code: number | null;
+	stdout: string;
+	stderr: string;
+	success: boolean | null;
+	duration_seconds: number;
+	cpu_percent: number;
+	memory_mb: number;
+	scheduled: string;
+	attempt: number;
+	trigger: 'schedule' | 'catchUp' | 'manual';
+	state: 'pending' | 'running' | 'succeeded' | 'failed' | 'timedOut' | 'stopped' | 'skipped' | 'missed';
+	reason?: string;
+	message?: string;
+	signal?: string;
+}
+
+/** What a service's process is given. */
+export interface Environment {
+	variables: { name: string; value: string; origin: string; masked?: boolean }[];
+	argv: string[];
+	dir: string;
+	shell: boolean;
+	user?: string;
+}
+
+/** A cron job at a glance. */
+export interface CronStatusRow {
+	name: string;
+	enabled: boolean;
+	schedule: string;
+	schedule_description: string;
+	running: boolean;
+	last_run: string | null;
+	next_run: string | null;
+	last_success: boolean | null;
+	executions_24h: number;
+	failures_24h: number;
 }
 
 /** The flat view of a service. */

@@ -88,7 +88,10 @@ export class Hub {
 		const since = state === this.state.state ? this.state.since : Date.now();
 		this.state = { type: 'state', state, why, since };
 		this.tell(this.state);
-		if (state === 'open') this.poll();
+		if (state === 'open') {
+			this.polling = false;
+			this.poll();
+		}
 	}
 
 	private message(m: Message): void {

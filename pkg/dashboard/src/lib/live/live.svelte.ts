@@ -2,19 +2,12 @@
 
 import { SvelteMap } from 'svelte/reactivity';
 import { api, LOGGED_OUT, part } from '../api/client';
-import type { Change, CronJob, CronJobStatus, Event, Key, List, ManifestProblem, MetricsNow, Service, ServiceStatus, Usage, Version } from '../api/types';
+import type { Change, CronJob, CronJobStatus, Event, Key, List, ManifestProblem, MetricsNow, Recent, Service, ServiceStatus, Usage, Version } from '../api/types';
+import { extend, fromRecent, none, type Trails } from '../trails';
 import { Hub, keyOf, type News, type Observed, type Order } from './hub';
 import type { State } from './sse';
 
 const EVENTS = 300;
-/** How many points of the present a sparkline shows. */
-export const POINTS = 60;
-
-export interface Trail {
-	cpu: number[];
-	memory: number[];
-}
-
 class Live {
 	/** Services and cron jobs by name, in full, their status included. */
 	readonly services = new SvelteMap<string, Service>();
@@ -24,8 +17,8 @@ class Live {
 	/** What is wrong with the manifest folder. */
 	problems = $state.raw<ManifestProblem[]>([]);
 	usage = $state.raw<MetricsNow>({ services: {}, cronjobs: {} });
-	/** Figures of the last minutes, by `Kind/name`. */
-	trails = $state.raw<Map<string, Trail>>(new Map());
+	/** The last hour, coarsely. */
+	trails = $state.raw<Trails>(none);
 	connection = $state.raw<{ state: State; why: string; since: number }>({ state: 'connecting', why: '', since: Date.now() });
 	/** True once there is something to show. */
 	loaded = $state(false);
@@ -118,13 +111,14 @@ class Live {
 				return;
 			case 'usage':
 				this.usage = news.usage;
-				this.trails = extend(this.trails, news.usage);
+				this.trails = extend(this.trails, news.usage, Date.now());
 		}
 	}
 
 	/** Reads all objects anew: at the start, and whenever the stream began with a snapshot. */
 	private async load(): Promise<void> {
 		try {
+			void this.readTrails();
 			const [services, cronjobs] = await Promise.all([
 				api.get<List<Service>>('/api/v1/services'),
 				api.get<List<CronJob>>('/api/v1/cronjobs'),
@@ -139,6 +133,14 @@ class Live {
 			this.loaded = true;
 		} catch {
 			// Logged out, or the connection broke again: either shows, and the next snapshot tries anew.
+		}
+	}
+
+	private async readTrails(): Promise<void> {
+		try {
+			this.trails = extend(fromRecent(await api.get<Recent>('/api/v1/metrics/recent')), this.usage, Date.now());
+		} catch {
+			// Charts begin with now, then.
 		}
 	}
 
@@ -161,8 +163,9 @@ class Live {
 			if (c.kind === 'event' && c.event) {
 				fresh.unshift(c.event);
 				if (/Manifest|Prune|Vanish/.test(c.event.reason)) this.problemsSoon();
-			} else if (c.key && c.kind === 'status' && (c.status ?? c.cronjob)) {
-				this.status(c.key, (c.status ?? c.cronjob) as ServiceStatus | CronJobStatus);
+			} else if (c.key && c.kind === 'status') {
+				const status = c.status ?? c.cronjob;
+				if (status) this.status(c.key, status);
 			} else if (c.key && c.kind === 'object') {
 				if (c.deleted) (c.key.kind === 'Service' ? this.services : this.cronjobs).delete(c.key.name);
 				else void this.read(c.key);
@@ -220,21 +223,6 @@ export function merge(a: Event[], b: Event[]): Event[] {
 	const byId = new Map<number, Event>();
 	for (const e of [...a, ...b]) byId.set(e.id, e);
 	return [...byId.values()].sort((x, y) => y.id - x.id).slice(0, EVENTS);
-}
-
-/** extend adds one figure to each trail; what does not run any more ends. */
-export function extend(trails: Map<string, Trail>, usage: MetricsNow): Map<string, Trail> {
-	const next = new Map<string, Trail>();
-	const add = (id: string, u: Usage) => {
-		const old = trails.get(id);
-		next.set(id, {
-			cpu: [...(old?.cpu ?? []), u.cpu_percent].slice(-POINTS),
-			memory: [...(old?.memory ?? []), u.memory_mb].slice(-POINTS),
-		});
-	};
-	for (const [name, u] of Object.entries(usage.services)) add(`Service/${name}`, u);
-	for (const [name, u] of Object.entries(usage.cronjobs)) add(`CronJob/${name}`, u);
-	return next;
 }
 
 export const live = new Live();
