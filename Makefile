@@ -69,6 +69,7 @@ run: build ## Build and run the daemon; an empty manifest folder is filled from 
 .PHONY: setup
 setup: check-tools
 	@.ci/setup
+	@.ci/opencode
 
 .PHONY: test
 test: setup caddy generate-check ## Install what the tests need and run all of them

@@ -5,13 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	acp "github.com/coder/acp-go-sdk"
 )
@@ -32,18 +28,16 @@ func (s *Session) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("agent %s: %w", s.plan.spec.ID, err)
 	}
-	out := &gate{from: p.stdout, open: make(chan struct{}), left: s.request.Limits.Output, over: func() {
+	out := newFeed(p.stdout, s.request.Limits.Output, func() {
 		if t := s.current(); t != nil {
 			t.cancel(ErrOutput)
 		} else {
 			go p.kill()
 		}
-	}}
-	conn := acp.NewClientSideConnection((*client)(s), p.stdin, out)
-	conn.SetLogger(slog.New(slog.DiscardHandler)) // it would quote what the agent says
-	close(out.open)                               // the SDK reads its logger without a lock
+	})
+	w := newWire(p.stdin, out, s.updated, s.asked)
 	s.mu.Lock()
-	s.child, s.conn = p, conn
+	s.child, s.wire = p, w
 	closed := s.closed
 	s.mu.Unlock()
 	if closed {
@@ -79,10 +73,9 @@ func (p *child) endedSoon() <-chan struct{} {
 
 // open makes or loads the session.
 func (s *Session) open(ctx context.Context) error {
-	hello, err := s.conn.Initialize(ctx, acp.InitializeRequest{
+	hello, err := acp.SendRequest[acp.InitializeResponse](s.wire.conn, ctx, acp.AgentMethodInitialize, acp.InitializeRequest{
 		ProtocolVersion: acp.ProtocolVersionNumber,
 		ClientInfo:      &acp.Implementation{Name: "supervisor", Version: "1"},
-		// Neither files nor terminals are offered: what the agent does it does as its own user.
 	})
 	if err != nil {
 		return err
@@ -101,7 +94,7 @@ func (s *Session) open(ctx context.Context) error {
 		if !s.loads {
 			return ErrCannotResume
 		}
-		resp, err := s.conn.LoadSession(ctx, acp.LoadSessionRequest{SessionId: acp.SessionId(id), Cwd: s.request.Dir, McpServers: servers})
+		resp, err := acp.SendRequest[acp.LoadSessionResponse](s.wire.conn, ctx, acp.AgentMethodSessionLoad, acp.LoadSessionRequest{SessionId: acp.SessionId(id), Cwd: s.request.Dir, McpServers: servers})
 		var refused *acp.RequestError
 		if errors.As(err, &refused) && s.Alive() {
 			return fmt.Errorf("%w: %w", ErrCannotResume, s.explain(err))
@@ -112,7 +105,7 @@ func (s *Session) open(ctx context.Context) error {
 		s.setID(id)
 		models = resp.Models
 	} else {
-		resp, err := s.conn.NewSession(ctx, acp.NewSessionRequest{Cwd: s.request.Dir, McpServers: servers})
+		resp, err := acp.SendRequest[acp.NewSessionResponse](s.wire.conn, ctx, acp.AgentMethodSessionNew, acp.NewSessionRequest{Cwd: s.request.Dir, McpServers: servers})
 		if err != nil {
 			return err
 		}
@@ -137,42 +130,15 @@ func (s *Session) pickModel(ctx context.Context, m *acp.SessionModelState) error
 	if !slices.ContainsFunc(m.AvailableModels, func(i acp.ModelInfo) bool { return string(i.ModelId) == want }) {
 		return nil // its configuration says so, if anything does
 	}
-	_, err := s.conn.UnstableSetSessionModel(ctx, acp.UnstableSetSessionModelRequest{SessionId: acp.SessionId(s.ID()), ModelId: acp.UnstableModelId(want)})
+	_, err := acp.SendRequest[acp.UnstableSetSessionModelResponse](s.wire.conn, ctx, acp.AgentMethodSessionSetModel, acp.UnstableSetSessionModelRequest{SessionId: acp.SessionId(s.ID()), ModelId: acp.UnstableModelId(want)})
 	return err
 }
 
-// gate lets nothing through until it is open, and only so much.
-type gate struct {
-	from     *os.File
-	open     chan struct{}
-	left     int64
-	over     func()
-	exceeded atomic.Bool
-}
-
-func (g *gate) Read(b []byte) (int, error) {
-	<-g.open
-	n, err := g.from.Read(b)
-	if g.left -= int64(n); g.left < 0 {
-		if !g.exceeded.Swap(true) {
-			g.over()
-		}
-		// What more there is is dropped, so that a writer is not blocked while it is ended.
-		_, _ = io.Copy(io.Discard, g.from) //nolint:errcheck // its end is the end
-		return 0, io.EOF
-	}
-	return n, err
-}
-
-// client is the Session as the agent sees it.
-type client Session
-
-// SessionUpdate implements acp.Client.
-func (c *client) SessionUpdate(_ context.Context, n acp.SessionNotification) error {
-	s := (*Session)(c)
+// updated takes what the agent tells.
+func (s *Session) updated(n acp.SessionNotification) {
 	t := s.current()
 	if t == nil || string(n.SessionId) != s.ID() {
-		return nil // the past, which is told when a session is loaded
+		return // the past, which is told when a session is loaded
 	}
 	for _, e := range s.events(&n.Update) {
 		t.heard(e)
@@ -182,7 +148,6 @@ func (c *client) SessionUpdate(_ context.Context, n acp.SessionNotification) err
 		t.outcome.Usage.CostUSD = u.Cost.Amount
 		t.mu.Unlock()
 	}
-	return nil
 }
 
 // events is what an update means to us. Kinds that we do not know mean nothing.
@@ -350,12 +315,11 @@ func usageOf(u *acp.Usage) Usage {
 	return Usage{InputTokens: u.InputTokens, OutputTokens: u.OutputTokens, TotalTokens: u.TotalTokens}
 }
 
-// RequestPermission implements acp.Client.
-func (c *client) RequestPermission(ctx context.Context, q acp.RequestPermissionRequest) (acp.RequestPermissionResponse, error) {
-	s := (*Session)(c)
+// asked answers a request for permission.
+func (s *Session) asked(ctx context.Context, q acp.RequestPermissionRequest) acp.RequestPermissionResponse {
 	t := s.current()
 	if t == nil || string(q.SessionId) != s.ID() {
-		return answerOf(q.Options, false), nil
+		return answerOf(q.Options, false)
 	}
 	u := q.ToolCall
 	ask := Ask{ID: newMark(), Tool: s.merge(string(u.ToolCallId), toolParts{
@@ -370,7 +334,7 @@ func (c *client) RequestPermission(ctx context.Context, q acp.RequestPermissionR
 	cancel(nil)
 	t.clocks.resume()
 	if t.ctx.Err() != nil {
-		return acp.RequestPermissionResponse{Outcome: acp.RequestPermissionOutcome{Cancelled: &acp.RequestPermissionOutcomeCancelled{Outcome: "cancelled"}}}, nil
+		return acp.RequestPermissionResponse{Outcome: acp.RequestPermissionOutcome{Cancelled: &acp.RequestPermissionOutcomeCancelled{Outcome: "cancelled"}}}
 	}
 	if !d.Allow {
 		t.mu.Lock()
@@ -378,7 +342,7 @@ func (c *client) RequestPermission(ctx context.Context, q acp.RequestPermissionR
 		t.mu.Unlock()
 	}
 	t.heard(Event{Kind: KindDecision, Tool: &ask.Tool, Permission: &Answer{ID: ask.ID, Allowed: d.Allow, Why: d.Why}})
-	return answerOf(q.Options, d.Allow), nil
+	return answerOf(q.Options, d.Allow)
 }
 
 // answerOf picks the option that says yes or no this once. Nothing is allowed for ever.
@@ -398,42 +362,3 @@ func answerOf(options []acp.PermissionOption, allow bool) acp.RequestPermissionR
 	}
 	return acp.RequestPermissionResponse{Outcome: acp.RequestPermissionOutcome{Cancelled: &acp.RequestPermissionOutcomeCancelled{Outcome: "cancelled"}}}
 }
-
-var errNotOffered = acp.NewMethodNotFound("it was not offered")
-
-// ReadTextFile implements acp.Client; it is not offered, and neither is what follows.
-func (*client) ReadTextFile(context.Context, acp.ReadTextFileRequest) (acp.ReadTextFileResponse, error) {
-	return acp.ReadTextFileResponse{}, errNotOffered
-}
-
-// WriteTextFile implements acp.Client.
-func (*client) WriteTextFile(context.Context, acp.WriteTextFileRequest) (acp.WriteTextFileResponse, error) {
-	return acp.WriteTextFileResponse{}, errNotOffered
-}
-
-// CreateTerminal implements acp.Client.
-func (*client) CreateTerminal(context.Context, acp.CreateTerminalRequest) (acp.CreateTerminalResponse, error) {
-	return acp.CreateTerminalResponse{}, errNotOffered
-}
-
-// KillTerminal implements acp.Client.
-func (*client) KillTerminal(context.Context, acp.KillTerminalRequest) (acp.KillTerminalResponse, error) {
-	return acp.KillTerminalResponse{}, errNotOffered
-}
-
-// TerminalOutput implements acp.Client.
-func (*client) TerminalOutput(context.Context, acp.TerminalOutputRequest) (acp.TerminalOutputResponse, error) {
-	return acp.TerminalOutputResponse{}, errNotOffered
-}
-
-// ReleaseTerminal implements acp.Client.
-func (*client) ReleaseTerminal(context.Context, acp.ReleaseTerminalRequest) (acp.ReleaseTerminalResponse, error) {
-	return acp.ReleaseTerminalResponse{}, errNotOffered
-}
-
-// WaitForTerminalExit implements acp.Client.
-func (*client) WaitForTerminalExit(context.Context, acp.WaitForTerminalExitRequest) (acp.WaitForTerminalExitResponse, error) {
-	return acp.WaitForTerminalExitResponse{}, errNotOffered
-}
-
-var _ acp.Client = (*client)(nil)

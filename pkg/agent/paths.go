@@ -2,56 +2,64 @@ package agent
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 )
 
-// maxLinks bounds a chain of links to files that are not there.
+// maxLinks bounds how many symbolic links are followed, as the kernel does.
 const maxLinks = 40
 
-// Within reports whether an absolute path is below a folder, or is the folder, once all symbolic links of both are resolved, and its
-// path relative to it. Of a path that does not exist the part that does is resolved; a link to what does not exist is followed.
+// Within reports whether a path is below a folder, or is the folder, once all symbolic links of both are resolved, and its path
+// relative to it. The path is absolute, or relative to the folder; it need not exist. Both readings of link/.. have to be within:
+// the kernel's, and that of programs that clean a path before they open it.
 func Within(dir, path string) (rel string, ok bool) {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
 		return "", false
 	}
-	real, err := resolve(path, maxLinks)
-	if err != nil {
-		return "", false
+	if !filepath.IsAbs(path) {
+		path = dir + "/" + path
 	}
-	rel, err = filepath.Rel(dir, real)
-	if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
-		return "", false
+	for _, reading := range []string{filepath.Clean(path), path} {
+		real, err := resolve(reading)
+		if err != nil {
+			return "", false
+		}
+		rel, err = filepath.Rel(dir, real)
+		if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
+			return "", false
+		}
 	}
 	return rel, true
 }
 
-func resolve(path string, links int) (string, error) {
-	path = filepath.Clean(path)
-	real, err := filepath.EvalSymlinks(path)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return real, err
+// resolve follows the links of an absolute path as the kernel does. What does not exist is taken as it is written.
+func resolve(path string) (string, error) {
+	at, rest := "/", strings.Split(path, "/")
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			at = filepath.Dir(at)
+			continue
+		}
+		next := filepath.Join(at, name)
+		target, err := os.Readlink(next)
+		if err != nil { // it is no link, or is not there
+			at = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", errors.New("too many symbolic links")
+		}
+		if filepath.IsAbs(target) {
+			at = "/"
+		}
+		rest = append(strings.Split(target, "/"), rest...)
 	}
-	if links == 0 {
-		return "", errors.New("too many symbolic links")
-	}
-	parent := filepath.Dir(path)
-	if parent == path {
-		return path, nil
-	}
-	if parent, err = resolve(parent, links-1); err != nil {
-		return "", err
-	}
-	path = filepath.Join(parent, filepath.Base(path))
-	target, err := os.Readlink(path)
-	if err != nil {
-		return path, nil //nolint:nilerr // it is not a link, and need not be there
-	}
-	if !filepath.IsAbs(target) {
-		target = filepath.Join(parent, target)
-	}
-	return resolve(target, links-1)
+	return at, nil
 }

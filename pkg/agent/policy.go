@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -114,9 +113,6 @@ func inside(dir string, ask Ask, edits bool) Decision {
 		return Decision{Allow: true, Why: "it reads in its folder"}
 	}
 	for _, p := range paths {
-		if !filepath.IsAbs(p) {
-			p = filepath.Join(dir, p)
-		}
 		rel, ok := Within(dir, p)
 		switch {
 		case !ok:

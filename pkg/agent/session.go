@@ -22,7 +22,7 @@ type Session struct {
 
 	// Of the Agent Client Protocol.
 	child *child
-	conn  *acp.ClientSideConnection
+	wire  *wire
 	loads bool // it can resume sessions
 
 	mu     sync.Mutex
@@ -72,7 +72,7 @@ func (s *Session) Close() {
 	s.mu.Unlock()
 	if p != nil {
 		p.end()
-		<-s.conn.Done() // its standard output is at its end
+		<-s.wire.done() // its standard output is at its end
 		_ = p.stdout.Close()
 	}
 	s.runner.forget(s)
@@ -253,7 +253,7 @@ func (t *turn) speak(text string) (stop string, usage Usage, err error) {
 	answered := make(chan answer, 1)
 	go func() {
 		// The turn's own context would make the SDK forget the answer; we want to see it after a cancel too.
-		resp, err := s.conn.Prompt(context.WithoutCancel(t.ctx), acp.PromptRequest{
+		resp, err := acp.SendRequest[acp.PromptResponse](s.wire.conn, context.WithoutCancel(t.ctx), acp.AgentMethodSessionPrompt, acp.PromptRequest{
 			SessionId: acp.SessionId(s.ID()), Prompt: []acp.ContentBlock{acp.TextBlock(text)},
 		})
 		answered <- answer{resp, err}
@@ -272,8 +272,9 @@ func (t *turn) speak(text string) (stop string, usage Usage, err error) {
 		}
 		// A write blocks for as long as the agent does not read.
 		go func() {
-			_ = s.conn.Cancel(context.WithoutCancel(t.ctx), acp.CancelNotification{SessionId: acp.SessionId(s.ID())})
-		}() //nolint:errcheck // an agent that is gone is cancelled
+			cancel := acp.CancelNotification{SessionId: acp.SessionId(s.ID())}
+			_ = s.wire.conn.SendNotification(context.WithoutCancel(t.ctx), acp.AgentMethodSessionCancel, cancel) //nolint:errcheck // an agent that is gone is cancelled
+		}()
 		grace := time.NewTimer(s.runner.config.graces.cancel)
 		defer grace.Stop()
 		select {
@@ -288,6 +289,11 @@ func (t *turn) speak(text string) (stop string, usage Usage, err error) {
 		// It may have been ended while its answer was on its way.
 		if cause := context.Cause(t.ctx); cause != nil {
 			return "", usage, cause
+		}
+		select {
+		case <-s.wire.done():
+			s.child.end() // one that has closed its output is of no more use
+		default:
 		}
 		return "", usage, s.explain(a.err)
 	}

@@ -13,8 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// killRounds bounds how often a tree is looked at anew while it is killed.
-const killRounds = 32
+const (
+	// killRounds bounds how often a tree is looked at anew while it is killed.
+	killRounds = 32
+	// killPatience is how long the end of a killed process is waited for, in milliseconds.
+	killPatience = 1000
+)
 
 func newMark() string {
 	var b [12]byte
@@ -96,7 +100,7 @@ func members(mark string, leader int) []member {
 	return out
 }
 
-// signal signals a process that is still the one that was seen.
+// signal signals a process that is still the one that was seen. One that is killed is waited for.
 func (m member) signal(sig syscall.Signal) {
 	fd, err := unix.PidfdOpen(m.pid, 0)
 	if err != nil {
@@ -107,7 +111,11 @@ func (m member) signal(sig syscall.Signal) {
 		return
 	}
 	_ = unix.PidfdSendSignal(fd, sig, nil, 0) //nolint:errcheck // it is gone
-	if sig == syscall.SIGTERM {
+	switch sig {
+	case syscall.SIGKILL:
+		// A process that the kernel holds on to, such as for a disk, is left to it after a while.
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, killPatience) //nolint:errcheck // see above
+	case syscall.SIGTERM:
 		_ = unix.PidfdSendSignal(fd, unix.SIGCONT, nil, 0) //nolint:errcheck // a stopped one could not act on it
 	}
 }
