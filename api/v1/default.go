@@ -17,6 +17,8 @@ const (
 	DefaultRetryDelay       = 10 * time.Second
 	DefaultHistoryKeep      = 100
 	DefaultCooldown         = 10 * time.Minute
+	DefaultDrain            = 30 * time.Second
+	DefaultProgressDeadline = 10 * time.Minute
 )
 
 func orPtr[T any](p **T, def T) {
@@ -50,6 +52,10 @@ func (s *Service) Default() {
 		}
 	}
 	orValue(&sp.Update.Strategy, UpdateRecreate)
+	if sp.Update.Strategy == UpdateRolling {
+		orPtr(&sp.Update.Drain, Duration(DefaultDrain))
+		orPtr(&sp.Update.ProgressDeadline, Duration(DefaultProgressDeadline))
+	}
 	if sp.Expose != nil {
 		orPtr(&sp.Expose.Enabled, true)
 		orValue(&sp.Expose.TLS, TLSAuto)
@@ -112,6 +118,9 @@ func (s *Service) Exposed() bool {
 	e := s.Spec.Expose
 	return e != nil && (e.Enabled == nil || *e.Enabled) && (e.Subdomain != "" || e.Path != "" || e.Host != "")
 }
+
+// Rolls reports whether the service is updated beside its old processes.
+func (s *Service) Rolls() bool { return s.Spec.Update.Strategy == UpdateRolling }
 
 // IsEnabled reports whether the job runs by its schedule.
 func (j *CronJob) IsEnabled() bool { return j.Spec.Enabled == nil || *j.Spec.Enabled }

@@ -139,7 +139,10 @@ const (
 
 // Update says how a changed manifest is rolled out.
 type Update struct {
-	Strategy UpdateStrategy `json:"strategy,omitempty" jsonschema:"enum=Recreate,enum=Rolling,default=Recreate"`
+	Strategy UpdateStrategy `json:"strategy,omitempty" jsonschema:"enum=Recreate,enum=Rolling,default=Recreate" jsonschema_description:"Recreate stops the old process and starts the new one. Rolling starts the new one beside the old one, which goes on until the new one is ready; it needs port: auto, a readiness probe and expose."`
+	Drain    *Duration      `json:"drain,omitempty" jsonschema_description:"Rolling: how long the old process may go on with the connections that it has once new ones go to its successor. Default: 30s."`
+	// ProgressDeadline bounds the wait for readiness; a process that exits is tried restart.maxAttempts times again.
+	ProgressDeadline *Duration `json:"progressDeadline,omitempty" jsonschema_description:"Rolling: how long a new process may take to become ready before the update is given up and the old one stays. Default: 10m."`
 }
 
 // TLSMode says where a site's certificate comes from.
@@ -234,7 +237,11 @@ type ServiceStatus struct {
 	// NextRestart is when the backoff ends.
 	NextRestart *time.Time `json:"nextRestart,omitempty"`
 	URL         string     `json:"url,omitempty"`
-	UpdatedAt   time.Time  `json:"updatedAt"`
+	// Rollout is the present update of a service that is updated without downtime, or the last one.
+	Rollout *RolloutStatus `json:"rollout,omitempty"`
+	// StableRevision is the revision that last ran with every replica ready.
+	StableRevision string    `json:"stableRevision,omitempty"`
+	UpdatedAt      time.Time `json:"updatedAt"`
 }
 
 // ReplicaStatus is what was observed of one replica.
@@ -260,6 +267,76 @@ type ReplicaStatus struct {
 	// Started is true once Run has been ready; ReadySince is zero while it is not.
 	Started    bool      `json:"started,omitempty"`
 	ReadySince time.Time `json:"readySince,omitzero"`
+	// Lane says in which of the replica's two places Run lives. During an update there is a process in the other one.
+	Lane   int           `json:"lane,omitempty"`
+	Beside *BesideStatus `json:"beside,omitempty"`
+	// DrainsSince is when a replica that is not wanted any more was taken out of rotation.
+	DrainsSince time.Time `json:"drainsSince,omitzero"`
+}
+
+// BesideStatus is what was observed of the process beside the one that serves: its successor, which has yet to become ready,
+// or its predecessor, which has yet to finish what it began.
+type BesideStatus struct {
+	Run       string    `json:"run,omitempty"`
+	PID       int       `json:"pid,omitempty"`
+	Port      int       `json:"port,omitempty"`
+	StartedAt time.Time `json:"startedAt,omitzero"`
+	Message   string    `json:"message,omitempty"`
+	// DrainsSince is when it was taken out of rotation; zero for a successor.
+	DrainsSince time.Time `json:"drainsSince,omitzero"`
+	// What follows is that of ReplicaStatus.
+	LastRun   string    `json:"lastRun,omitempty"`
+	Attempts  int       `json:"attempts,omitempty"`
+	NextStart time.Time `json:"nextStart,omitzero"`
+	Tried     string    `json:"tried,omitempty"`
+}
+
+// RolloutPhase is how far an update has come.
+type RolloutPhase string
+
+// The phases of an update.
+const (
+	RolloutProgressing RolloutPhase = "Progressing"
+	RolloutComplete    RolloutPhase = "Complete"
+	RolloutFailed      RolloutPhase = "Failed"     // given up; what ran before it runs on
+	RolloutSuperseded  RolloutPhase = "Superseded" // another version, or a stop, came before it was complete
+)
+
+// RolloutStatus is an update of a service that goes on beside its old processes.
+type RolloutStatus struct {
+	// From and To are revisions; they are the same when a restart was asked for.
+	From  string       `json:"from,omitempty"`
+	To    string       `json:"to"`
+	Phase RolloutPhase `json:"phase"`
+	// Step is what is waited for, in one word: Starting, WaitingForReady, Draining, BackingOff, ...
+	Step string `json:"step,omitempty"`
+	// Replica is the one whose turn it is.
+	Replica   int       `json:"replica"`
+	StartedAt time.Time `json:"startedAt"`
+	// StepAt is when that replica's turn began.
+	StepAt  time.Time  `json:"stepAt,omitzero"`
+	EndedAt *time.Time `json:"endedAt,omitempty"`
+	Actor   string     `json:"actor,omitempty"`
+	Message string     `json:"message,omitempty"`
+	// LastLines are the last lines of the process that failed.
+	LastLines []string `json:"lastLines,omitempty"`
+	// Version identifies what is rolled out: the program, the policies by which it fails, and the order to restart.
+	Version string `json:"version"`
+}
+
+// Rollout is an update in the history of a service.
+type Rollout struct {
+	// Number counts the revisions of a service from 1.
+	Number   int          `json:"number"`
+	Revision string       `json:"revision"`
+	Phase    RolloutPhase `json:"phase"`
+	// StartedAt is when the revision was begun with for the last time, EndedAt when it had come to Phase.
+	StartedAt time.Time `json:"startedAt"`
+	EndedAt   time.Time `json:"endedAt,omitzero"`
+	Actor     string    `json:"actor,omitempty"`
+	Message   string    `json:"message,omitempty"`
+	// Service is the manifest in that revision.
+	Service *Service `json:"service,omitempty"`
 }
 
 // ExitInfo says how a run ended.

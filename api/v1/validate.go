@@ -264,8 +264,19 @@ func (c *checker) probePort(field string, got int, service Port) {
 
 func (c *checker) update(s *Service) {
 	oneOf(c, "spec.update.strategy", s.Spec.Update.Strategy, UpdateRecreate, UpdateRolling)
-	if s.Spec.Update.Strategy != UpdateRolling {
+	if !s.Rolls() {
+		for field, d := range map[string]*Duration{"drain": s.Spec.Update.Drain, "progressDeadline": s.Spec.Update.ProgressDeadline} {
+			if d != nil {
+				c.add("spec.update."+field, "is for strategy: Rolling; write that, or remove the field")
+			}
+		}
 		return
+	}
+	if d := s.Spec.Update.Drain; d != nil && *d > Duration(24*time.Hour) {
+		c.add("spec.update.drain", "%s is too long; write at most 24h", d)
+	}
+	if d := s.Spec.Update.ProgressDeadline; d != nil && *d < Duration(time.Second) {
+		c.add("spec.update.progressDeadline", "%s is too short; write at least 1s", d)
 	}
 	switch {
 	case !s.Spec.Port.Auto:

@@ -12,13 +12,22 @@ import (
 	"github.com/philiporange/supervisor/pkg/process"
 )
 
-// apply does what was decided. Starts go first: somebody may be waiting for them, and they touch no disk of ours.
+// apply does what was decided. Requests are sent elsewhere before anything is stopped, and starts come before stops: somebody
+// may be waiting for them.
 func (r *Reconciler) apply(ctx context.Context, t *turn) error {
 	var errs []error
-	for _, slot := range t.starts {
-		o, done, err := r.start(ctx, t, slot)
+	for _, m := range t.moves {
+		_, err := r.c.Upstreams.Set(t.key.Name, m.replica, m.address)
+		errs = append(errs, err)
+	}
+	for _, begun := range t.starts {
+		o, done, err := r.start(ctx, t, begun)
 		if done {
-			t.told = append(t.told, t.record.state.absorb(t.in, o)...)
+			told := decision{state: t.record.state}
+			told.absorb(t.in, o)
+			t.record.state = told.state
+			t.told = append(t.told, told.notes...)
+			t.history = append(t.history, told.history...)
 		}
 		errs = append(errs, err)
 	}
@@ -33,9 +42,12 @@ func (r *Reconciler) apply(ctx context.Context, t *turn) error {
 }
 
 // start starts a slot's program. done is false when it has yet to come out what became of it.
-func (r *Reconciler) start(ctx context.Context, t *turn, i int) (o outcome, done bool, err error) {
-	want, slot := t.in.programs[i], slotName(t.key, i)
-	o = outcome{slot: i, port: want.port, err: want.err}
+func (r *Reconciler) start(ctx context.Context, t *turn, begun start) (o outcome, done bool, err error) {
+	want, slot, revision := t.in.programs[begun.at], begun.at.in(t.key), t.in.revision
+	if begun.old {
+		want, revision = t.in.stable[begun.at], t.record.state.stable
+	}
+	o = outcome{at: begun.at, hash: want.program.Hash, port: want.port, err: want.err}
 	if o.err == nil && o.port != 0 {
 		o.holder = r.portBusy(o.port)
 	}
@@ -44,8 +56,8 @@ func (r *Reconciler) start(ctx context.Context, t *turn, i int) (o outcome, done
 	}
 	spec := want.program.Spec
 	spec.Owner, spec.Slot = t.key.String(), slot
-	spec.ID = newRunID(slot, t.in.now, idsIn(t.in.runs, slot, t.record.state.slots[i].lastRun)...)
-	spec.Labels = map[string]string{labelHash: want.program.Hash, labelRevision: t.in.revision}
+	spec.ID = newRunID(slot, t.in.now, idsIn(t.in.runs, slot, t.record.state.lastRun(begun.at))...)
+	spec.Labels = map[string]string{labelHash: want.program.Hash, labelRevision: revision}
 	if t.in.intent != nil {
 		spec.Labels[labelIntent] = t.in.intent.ID
 	}

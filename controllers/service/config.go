@@ -32,6 +32,19 @@ type Store interface {
 	SetPort(slot string, port int)
 	Ports() map[string]int
 	RecordEvent(e v1.Event) uint64
+	// Revision is the manifest of a service in a revision that was recorded, or nil.
+	Revision(key v1.Key, revision string) *v1.Service
+	// RecordRollout takes what became of a revision into the service's history.
+	RecordRollout(key v1.Key, r v1.Rollout)
+}
+
+// Upstreams is where the web server in front looks, at each request, for the address of a replica.
+type Upstreams interface {
+	// Replicas are those that have an address.
+	Replicas(service string) []int
+	Get(service string, replica int) string
+	Set(service string, replica int, address string) (changed bool, err error)
+	Remove(service string) error
 }
 
 // Forgetter tells the keeper to forget runs once what was noted of them is durable. It must not block.
@@ -63,6 +76,9 @@ type Config struct {
 	Track func(key v1.Key, files []string)
 	// LastLines returns the last lines that a run has written, newest last.
 	LastLines func(run process.Run, n int) []string
+	Upstreams Upstreams
+	// Connections counts the open connections of ports.
+	Connections func(ports ...int) (map[int]int, error)
 	// Enqueue asks for another name to be reconciled.
 	Enqueue func(key v1.Key)
 	// Session is the keeper's session: intents of another one are void.

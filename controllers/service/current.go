@@ -6,4 +6,4 @@ import "github.com/philiporange/supervisor/pkg/process"
 func Current(run *process.Run, hash string) bool { return run.Labels[labelHash] == hash }
 
 // Replica is which of a service's replicas a run is.
-func Replica(run *process.Run) int { return slotIndex(run.Slot) }
+func Replica(run *process.Run) int { return replicaOf(run.Slot) }

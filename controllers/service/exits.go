@@ -30,7 +30,11 @@ func (d *decision) account(in input) {
 			continue
 		}
 		d.ended = append(d.ended, run.ID)
-		i := slotIndex(run.Slot)
+		i := replicaOf(run.Slot)
+		if placeOf(run.Slot) != d.state.front(i) {
+			d.accountBeside(in, n, i)
+			continue
+		}
 		s := d.state.slots[i]
 		if run.Exit == nil || run.ID <= s.lastRun {
 			continue
@@ -64,7 +68,7 @@ func (s *slot) settle(in input, run process.Run, info *v1.ExitInfo, ours stopRea
 	case asked && !ours.failure():
 		s.nextStart = time.Time{}
 		return what + ", as asked", false
-	case in.svc == nil || !in.want || slotIndex(run.Slot) >= in.svc.ReplicaCount():
+	case in.svc == nil || !in.want || replicaOf(run.Slot) >= in.svc.ReplicaCount():
 		return what, false
 	}
 	policy := in.svc.Spec.Restart.Policy
@@ -129,50 +133,63 @@ func backoff(l limits, attempts int) time.Duration {
 
 // outcome is what became of a start.
 type outcome struct {
-	slot   int
+	at     place
+	hash   string      // of the program
 	run    process.Run // started, when err is nil and holder empty
 	err    error       // why it cannot be started
 	port   int
 	holder string // who holds the port
 }
 
-// absorb takes the outcome of a start into the state. It returns what is to be told.
-func (s *state) absorb(in input, o outcome) (notes []note) {
-	sl := s.slots[o.slot]
-	defer func() { s.slots[o.slot] = sl }()
-	sl.tried = mark(in.programs[o.slot].program.Hash, in.policy)
-	by := ""
+// absorb takes the outcome of a start into the state.
+func (d *decision) absorb(in input, o outcome) {
+	s, i := &d.state, o.at.replica
+	slots, beside := s.slots, o.at != s.front(i)
+	if beside {
+		slots = s.backs
+	}
+	sl := slots[i]
+	sl.tried = mark(o.hash, in.policy)
+	by, who := "", ""
 	if in.intent != nil {
 		by = in.intent.Actor
 	}
+	if beside {
+		who = "the new process "
+	}
 	switch {
 	case o.err != nil:
-		sl.fail(in, startReason(o.err), "cannot be started: "+startDetail(o.err), in.now)
+		sl.fail(in, startReason(o.err), who+"cannot be started: "+startDetail(o.err), in.now)
 		word := "StartFailed"
-		if sl.failed {
+		switch {
+		case sl.failed && beside:
+			d.giveUp(in, replicaText(in.svc, i, sl.message))
+			sl = sl.forgive()
+		case sl.failed:
 			word = "GaveUp"
 		}
-		return []note{{v1.EventWarning, word, replicaText(in.svc, o.slot, sl.message), ""}}
+		d.note(v1.EventWarning, word, replicaText(in.svc, i, sl.message), "")
 	case o.holder != "":
 		sl.nextStart = in.now.Add(min(portRetry<<min(sl.portWaits, 20), max(in.limits.maxDelay, portRetry)))
 		sl.portWaits++
 		sl.reason, sl.message = "PortInUse", fmt.Sprintf("port %d is held by %s; stop it, or choose another port", o.port, o.holder)
-		return nil // the phase tells
+		// the phase tells
+	default:
+		if sl.attempts > 0 && sl.lastRun != "" && !beside {
+			s.restarts++
+		}
+		sl.nextStart, sl.message, sl.reason, sl.portWaits = time.Time{}, "", "", 0
+		sl.run, sl.started, sl.readySince = o.run.ID, false, time.Time{}
+		as := fmt.Sprintf("runs as process %d", o.run.PID)
+		if o.port != 0 {
+			as += fmt.Sprintf(", port %d", o.port)
+		}
+		d.note(v1.EventNormal, "Started", replicaText(in.svc, i, who+as), by)
+		for _, w := range o.run.Warnings {
+			d.note(v1.EventWarning, "Degraded", w, "")
+		}
 	}
-	if sl.attempts > 0 && sl.lastRun != "" {
-		s.restarts++
-	}
-	sl.nextStart, sl.message, sl.reason, sl.portWaits = time.Time{}, "", "", 0
-	sl.run, sl.started, sl.readySince = o.run.ID, false, time.Time{}
-	as := fmt.Sprintf("runs as process %d", o.run.PID)
-	if o.port != 0 {
-		as += fmt.Sprintf(", port %d", o.port)
-	}
-	notes = append(notes, note{v1.EventNormal, "Started", replicaText(in.svc, o.slot, as), by})
-	for _, w := range o.run.Warnings {
-		notes = append(notes, note{v1.EventWarning, "Degraded", w, ""})
-	}
-	return notes
+	slots[i] = sl
 }
 
 // exitInfo puts an exit into words.

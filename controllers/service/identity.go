@@ -19,16 +19,40 @@ const (
 	labelRevision = "revision"
 )
 
-// slotName is where a replica lives.
-func slotName(key v1.Key, i int) string { return key.String() + "/" + strconv.Itoa(i) }
+// place is where a run lives. A replica has two of them, called lanes: during an update without downtime one process is in
+// each, otherwise one lane is empty. The keeper takes each place for a slot of its own, so that its promise of one live run a
+// slot holds for both processes.
+type place struct{ replica, lane int }
 
-func slotIndex(slot string) int {
-	i, err := strconv.Atoi(slot[strings.LastIndexByte(slot, '/')+1:])
-	if err != nil {
-		return 0
+// beside is the other place of the same replica.
+func (p place) beside() place { return place{p.replica, 1 - p.lane} }
+
+// besideMark ends the names of the second lane's slots.
+const besideMark = "+"
+
+// in is the keeper's name of a place: Service/web/0 and Service/web/0+.
+func (p place) in(key v1.Key) string {
+	name := key.String() + "/" + strconv.Itoa(p.replica)
+	if p.lane == 1 {
+		name += besideMark
 	}
-	return i
+	return name
 }
+
+func placeOf(slot string) place {
+	name, beside := strings.CutSuffix(slot[strings.LastIndexByte(slot, '/')+1:], besideMark)
+	i, err := strconv.Atoi(name)
+	if err != nil {
+		return place{}
+	}
+	if beside {
+		return place{i, 1}
+	}
+	return place{i, 0}
+}
+
+// replicaOf is the number of the replica that a slot belongs to.
+func replicaOf(slot string) int { return placeOf(slot).replica }
 
 // newRunID is the slot with a time that sorts. A later run of a slot has a greater ID, also when the clock was set back: it
 // is greater than every one of after, which are IDs of that slot.

@@ -15,7 +15,7 @@ import (
 
 // observe gathers what the decision depends on, but for the runs. known is false while it may still come out that the
 // service is desired: then what runs is left alone.
-func (r *Reconciler) observe(ctx context.Context, key v1.Key) (in input, known bool, err error) {
+func (r *Reconciler) observe(ctx context.Context, key v1.Key, s *state) (in input, known bool, err error) {
 	svc, revision, ok := r.c.Desired.Service(key.Name)
 	if !ok {
 		in.whyNot = "its manifest is gone"
@@ -27,9 +27,10 @@ func (r *Reconciler) observe(ctx context.Context, key v1.Key) (in input, known b
 	}
 	r.wish(key, &in)
 	in.limits, in.policy = r.limits(svc), policyHash(svc)
+	in.rolling, in.drain, in.deadline = svc.Rolls(), svc.Spec.Update.Drain.Or(v1.DefaultDrain), svc.Spec.Update.ProgressDeadline.Or(v1.DefaultProgressDeadline)
 	if in.want {
 		in.waitsFor = r.waitsFor(svc)
-		r.resolve(key, &in)
+		r.resolve(key, &in, s)
 	}
 	return in, true, nil
 }
@@ -76,26 +77,67 @@ func policyHash(svc *v1.Service) string {
 	return strconv.FormatUint(h.Sum64(), 16)
 }
 
-// resolve finds out what each wanted slot is to run.
-func (r *Reconciler) resolve(key v1.Key, in *input) {
+// resolve finds out what each wanted place is to run.
+func (r *Reconciler) resolve(key v1.Key, in *input, s *state) {
 	runs := r.c.Keeper.Runs(key.String())
-	in.programs = make(map[int]resolved, in.svc.ReplicaCount())
+	n := in.svc.ReplicaCount()
+	in.programs = make(map[place]resolved, n)
 	var files []string
-	for i := range in.svc.ReplicaCount() {
-		var w resolved
-		live := liveIn(runs, slotName(key, i))
-		if w.port, w.err = r.port(key, in.svc, i, live); w.err == nil {
-			w.program, w.err = r.c.Program(in.svc, i, w.port)
-		}
-		w.blocked = r.blocked(in, w, live)
-		for _, f := range w.program.EnvFiles {
-			if !slices.Contains(files, f) {
-				files = append(files, f)
+	for i := range n {
+		for lane := range 2 {
+			at := place{i, lane}
+			live := liveIn(runs, at.in(key))
+			if at != s.front(i) && live == nil && !in.rolling {
+				continue
 			}
+			w := r.resolved(key, in, in.svc, at, live)
+			w.blocked = r.blocked(in, w, live)
+			for _, f := range w.program.EnvFiles {
+				if !slices.Contains(files, f) {
+					files = append(files, f)
+				}
+			}
+			in.programs[at] = w
 		}
-		in.programs[i] = w
 	}
 	r.c.Track(key, files)
+	if in.rolling {
+		r.resolveVersions(key, in, s, runs)
+	}
+}
+
+// resolved is what a place is to run by a manifest.
+func (r *Reconciler) resolved(key v1.Key, in *input, svc *v1.Service, at place, live *process.Run) (w resolved) {
+	if w.port, w.err = r.port(key, in.svc, at, live); w.err == nil {
+		w.program, w.err = r.c.Program(svc, at.replica, w.port)
+	}
+	return w
+}
+
+// resolveVersions names the version that is asked for, and finds the one to go back to.
+func (r *Reconciler) resolveVersions(key v1.Key, in *input, s *state, runs []process.Run) {
+	program, err := r.c.Program(in.svc, 0, 0)
+	if err != nil {
+		return
+	}
+	in.version = mark(program.Hash, in.policy)
+	if in.intent != nil && in.intent.Verb == v1.IntentRestart {
+		in.version += "/" + in.intent.ID
+	}
+	if s.stable == "" || s.stable == in.revision {
+		return
+	}
+	good := r.c.Store.Revision(key, s.stable)
+	if good == nil || !good.Spec.Port.Auto {
+		return // forgotten, or of a time when there was one port
+	}
+	in.stable = make(map[place]resolved, in.svc.ReplicaCount())
+	for i := range in.svc.ReplicaCount() {
+		for lane := range 2 {
+			at := place{i, lane}
+			in.stable[at] = r.resolved(key, in, good, at, liveIn(runs, at.in(key)))
+		}
+	}
 }
 
 func liveIn(runs []process.Run, slot string) *process.Run {
@@ -168,11 +210,11 @@ func met(c v1.DependencyCondition, st *v1.ServiceStatus) bool {
 }
 
 // port is a slot's port: the manifest's, the one that it has, the remembered one, or a new one.
-func (r *Reconciler) port(key v1.Key, svc *v1.Service, i int, live *process.Run) (int, error) {
+func (r *Reconciler) port(key v1.Key, svc *v1.Service, at place, live *process.Run) (int, error) {
 	if !svc.Spec.Port.Auto {
 		return svc.Spec.Port.Number, nil
 	}
-	slot := slotName(key, i)
+	slot := at.in(key)
 	if live != nil {
 		if port := portOf(*live); port != 0 {
 			r.c.Store.SetPort(slot, port) // also when the database that remembered it is lost

@@ -26,9 +26,18 @@ type input struct {
 	limits   limits
 	policy   string // a hash of how failures are dealt with
 	runs     []process.Run
-	programs map[int]resolved // of the slots that are wanted
-	waitsFor string           // a dependency that is not there yet, in words
+	programs map[place]resolved // of the places that are wanted
+	waitsFor string             // a dependency that is not there yet, in words
 	verdicts map[process.RunID]probe.Verdict
+
+	// What follows is for updates without downtime.
+	rolling         bool
+	version         string             // of the program, its policies and the order to restart it; empty when it cannot be told
+	stable          map[place]resolved // the version that last was good, where it is another one
+	drain, deadline time.Duration
+	pointed         map[int]string        // where each replica's requests go
+	connections     map[process.RunID]int // of the runs that drain; nil when they were not counted
+	recalled        bool                  // it is the first look since the manager has started
 }
 
 // limits are the restart policy's numbers, defaults filled in.
@@ -46,17 +55,17 @@ type resolved struct {
 	blocked string
 }
 
-func (in input) live() map[int]process.Run {
-	live := make(map[int]process.Run, len(in.runs))
+func (in input) live() map[place]process.Run {
+	live := make(map[place]process.Run, len(in.runs))
 	for _, r := range in.runs {
 		if r.Live() {
-			live[slotIndex(r.Slot)] = r
+			live[placeOf(r.Slot)] = r
 		}
 	}
 	return live
 }
 
-// stop is an action: end a run. The other action, a start, is only the number of the slot.
+// stop is an action: end a run.
 type stop struct {
 	run    process.Run
 	reason stopReason
@@ -73,12 +82,17 @@ type note struct {
 // decision is what is to be done, what is to be told and what is to be remembered.
 type decision struct {
 	state  state
-	starts []int
+	moves  []move
+	starts []start
 	stops  []stop
 	notes  []note
+	// history is what became of revisions.
+	history []v1.Rollout
 	// ended are runs that have been accounted for; bad is the newest of those whose end needs an explanation.
 	ended []process.RunID
 	bad   *process.Run
+	// explains is the run whose last lines say why an update was given up, or is about to be.
+	explains *process.Run
 
 	phase   v1.Phase
 	reason  string // of the phase, one word
@@ -90,7 +104,7 @@ type decision struct {
 }
 
 // acts reports whether there is anything to be done.
-func (d *decision) acts() bool { return len(d.starts) > 0 || len(d.stops) > 0 }
+func (d *decision) acts() bool { return len(d.moves) > 0 || len(d.starts) > 0 || len(d.stops) > 0 }
 
 // wake asks for another look at t.
 func (d *decision) wake(t time.Time) {
@@ -107,6 +121,7 @@ func (d *decision) note(kind v1.EventType, reason, message, actor string) {
 // to do.
 func plan(in input, before state) decision {
 	d := decision{state: before.clone()}
+	d.settleLanes(in)
 	d.account(in)
 	d.renew(in)
 	live := in.live()
@@ -115,22 +130,26 @@ func plan(in input, before state) decision {
 		replicas = in.svc.ReplicaCount()
 	}
 	d.retire(in, live, replicas)
+	d.beside(in, live, replicas)
 	slots := make([]slotPhase, replicas)
 	for i := range replicas {
-		s := d.state.slots[i]
-		if run, ok := live[i]; ok {
-			slots[i] = d.tend(in, &s, run, i)
+		s, at := d.state.slots[i], d.state.front(i)
+		if run, ok := live[at]; ok {
+			slots[i] = d.tend(in, &s, run, at)
 		} else {
-			slots[i] = d.fill(in, &s, i)
+			slots[i] = d.fill(in, &s, at)
 		}
 		d.state.slots[i] = s
 		if slots[i].phase == v1.PhaseRunning {
 			d.ready++
 		}
 	}
+	d.roll(in, live, slots)
+	d.route(in, live, replicas)
 	if in.hold {
-		d.starts, d.stops = nil, nil
+		d.moves, d.starts, d.stops = nil, nil, nil
 	}
+	d.settled(in, live, slots)
 	d.state.prune(in)
 	d.summarize(in, slots, len(live))
 	return d
@@ -161,19 +180,26 @@ func (d *decision) renew(in input) {
 	}
 }
 
-// retire stops what is not wanted, the highest replica first.
-func (d *decision) retire(in input, live map[int]process.Run, replicas int) {
-	for i, run := range live {
-		if i < replicas || run.State != process.Running {
+// retire stops what is not wanted, the highest replica first. One that serves is taken out of rotation before.
+func (d *decision) retire(in input, live map[place]process.Run, replicas int) {
+	for at, run := range live {
+		if at.replica < replicas || run.State != process.Running {
 			continue
 		}
-		if in.want {
-			d.stop(in, run, stopScaled, fmt.Sprintf("only %d of it are wanted", replicas))
-		} else {
+		serves := at == d.state.front(at.replica) && d.state.slots[at.replica].run == run.ID && !d.state.slots[at.replica].readySince.IsZero()
+		switch {
+		case !in.want:
 			d.stop(in, run, stopUnwanted, in.whyNot)
+		case !in.rolling || !serves:
+			d.stop(in, run, stopScaled, fmt.Sprintf("only %d of it are wanted", replicas))
+		default:
+			if d.state.drains[run.ID].IsZero() {
+				d.state.drains[run.ID] = in.now
+			}
+			d.drain(in, run, stopScaled)
 		}
 	}
-	slices.SortFunc(d.stops, func(a, b stop) int { return slotIndex(b.run.Slot) - slotIndex(a.run.Slot) })
+	slices.SortFunc(d.stops, func(a, b stop) int { return replicaOf(b.run.Slot) - replicaOf(a.run.Slot) })
 }
 
 func (d *decision) stop(in input, run process.Run, reason stopReason, why string) {
@@ -189,7 +215,7 @@ func (d *decision) stop(in input, run process.Run, reason stopReason, why string
 	if in.intent != nil && (reason == stopRestart || reason == stopUnwanted) {
 		by = in.intent.Actor
 	}
-	d.note(kind, string(reason), replicaText(in.svc, slotIndex(run.Slot), "is stopped: "+why), by)
+	d.note(kind, string(reason), replicaText(in.svc, replicaOf(run.Slot), "is stopped: "+why), by)
 }
 
 // slotPhase is one slot's part of the service's phase.
@@ -199,22 +225,26 @@ type slotPhase struct {
 }
 
 // tend decides about a slot with a live run.
-func (d *decision) tend(in input, s *slot, run process.Run, i int) slotPhase {
+func (d *decision) tend(in input, s *slot, run process.Run, at place) slotPhase {
 	if s.run != run.ID {
 		s.run, s.started, s.readySince = run.ID, false, time.Time{}
 	}
 	if run.State != process.Running {
 		return slotPhase{v1.PhaseStopping, "Stopping", "waits for the process to end"}
 	}
-	want, v := in.programs[i], in.verdicts[run.ID]
-	switch i := in.intent; {
+	delete(d.state.drains, run.ID) // it is wanted again
+	want, v := in.programs[at], in.verdicts[run.ID]
+	rolls := in.rolling && (want.err != nil || d.worthKeeping(in, *s, run, v))
+	switch {
 	case v.Failed:
 		d.stop(in, run, stopDead, "a probe failed"+detail(v.Message))
 		return slotPhase{v1.PhaseStopping, "ProbeFailed", "is being restarted, a probe failed" + detail(v.Message)}
-	case i != nil && i.Verb == v1.IntentRestart && run.Labels[labelIntent] != i.ID && run.StartedAt.Before(i.Time):
+	case !rolls && in.restarts(run):
 		d.stop(in, run, stopRestart, "a restart was asked for")
 		return slotPhase{v1.PhaseStopping, "Restarting", "is being restarted"}
 	case want.err == nil && run.Labels[labelHash] == want.program.Hash:
+	case want.err == nil && rolls:
+		// Its successor is started beside it, see roll.
 	case want.blocked != "":
 		// A running process is better than one that cannot be started.
 		d.outdated = "the process is not the one that is asked for, which cannot take over: " + want.blocked
@@ -230,6 +260,12 @@ func (d *decision) tend(in input, s *slot, run process.Run, i int) slotPhase {
 		return slotPhase{v1.PhaseStopping, "Replacing", "is being replaced: " + why}
 	}
 	return d.watch(in, s, run, v)
+}
+
+// worthKeeping reports whether a process serves or may come to serve, so that it stays until its successor is ready.
+func (d *decision) worthKeeping(in input, s slot, run process.Run, v probe.Verdict) bool {
+	good, known := in.stable[placeOf(run.Slot)]
+	return s.started || !v.Known || v.Ready || known && good.err == nil && run.Labels[labelHash] == good.program.Hash
 }
 
 // watch looks at the health of a run that is to stay.
@@ -273,8 +309,9 @@ func hasProbes(svc *v1.Service) bool {
 }
 
 // fill decides about a slot without a live run.
-func (d *decision) fill(in input, s *slot, i int) slotPhase {
-	hash := in.programs[i].program.Hash
+func (d *decision) fill(in input, s *slot, at place) slotPhase {
+	want, old := in.program(*s, at)
+	hash := want.program.Hash
 	other := s.tried != mark(hash, in.policy)
 	if s.complete {
 		other = programOf(s.tried) != hash || in.svc.Spec.Restart.Policy == v1.RestartAlways
@@ -299,7 +336,7 @@ func (d *decision) fill(in input, s *slot, i int) slotPhase {
 	case in.waitsFor != "":
 		return slotPhase{v1.PhasePending, "WaitingForDependency", in.waitsFor}
 	}
-	d.starts = append(d.starts, i)
+	d.starts = append(d.starts, start{at, old})
 	return slotPhase{v1.PhasePending, "Starting", "is about to be started"}
 }
 

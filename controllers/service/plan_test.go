@@ -20,9 +20,10 @@ func scene(edit ...func(in *input, s *state)) (input, state) {
 	in := input{
 		now: noon, svc: svc, want: true, revision: "r1", session: "s1", policy: "p",
 		limits:   limits{delay: time.Second, maxDelay: time.Minute, resetAfter: time.Minute, maxAttempts: 3},
-		programs: map[int]resolved{0: {program: Program{Hash: "h1"}}},
+		programs: map[place]resolved{{0, 0}: {program: Program{Hash: "h1"}}},
 	}
-	s := state{revision: "r1", session: "s1", slots: map[int]slot{}, stops: map[process.RunID]stopReason{}}
+	s := recall(nil)
+	s.revision, s.session = "r1", "s1"
 	for _, e := range edit {
 		e(&in, &s)
 	}
@@ -81,15 +82,17 @@ func TestPlan(t *testing.T) {
 		next    time.Duration
 		message string
 	}{
-		"nothing there":              {nil, "start 0", v1.PhasePending, "Starting", 0, ""},
-		"it runs":                    {edits{running}, "", v1.PhaseRunning, "Running", 0, "runs"},
-		"not wanted, runs":           {edits{running, func(in *input, _ *state) { in.want, in.whyNot = false, "it is not enabled" }}, "stop Stopping", v1.PhaseStopping, "Stopping", 0, "not enabled"},
-		"not wanted, gone":           {edits{func(in *input, _ *state) { in.want, in.whyNot = false, "it is not enabled" }}, "", v1.PhaseStopped, "Stopped", 0, "not enabled"},
-		"manifest gone":              {edits{running, func(in *input, _ *state) { in.svc, in.want, in.whyNot = nil, false, "its manifest is gone" }}, "stop Stopping", v1.PhaseStopping, "Stopping", 0, "gone"},
-		"stopped":                    {edits{running, intent(v1.IntentStop, noon)}, "stop Stopping", v1.PhaseStopping, "Stopping", 0, "user:1000"},
-		"stopping already":           {edits{running, intent(v1.IntentStop, noon), func(in *input, _ *state) { in.runs[0].State = process.Stopping }}, "", v1.PhaseStopping, "Stopping", 0, ""},
-		"another program":            {edits{running, func(in *input, _ *state) { in.programs[0] = resolved{program: Program{Hash: "h2"}} }}, "stop Replacing", v1.PhaseStopping, "Replacing", 0, "env file"},
-		"another program, blocked":   {edits{running, func(in *input, _ *state) { in.programs[0] = resolved{program: Program{Hash: "h2"}, blocked: "port 1"} }}, "", v1.PhaseRunning, "Running", blockedLook, ""},
+		"nothing there":    {nil, "start 0", v1.PhasePending, "Starting", 0, ""},
+		"it runs":          {edits{running}, "", v1.PhaseRunning, "Running", 0, "runs"},
+		"not wanted, runs": {edits{running, func(in *input, _ *state) { in.want, in.whyNot = false, "it is not enabled" }}, "stop Stopping", v1.PhaseStopping, "Stopping", 0, "not enabled"},
+		"not wanted, gone": {edits{func(in *input, _ *state) { in.want, in.whyNot = false, "it is not enabled" }}, "", v1.PhaseStopped, "Stopped", 0, "not enabled"},
+		"manifest gone":    {edits{running, func(in *input, _ *state) { in.svc, in.want, in.whyNot = nil, false, "its manifest is gone" }}, "stop Stopping", v1.PhaseStopping, "Stopping", 0, "gone"},
+		"stopped":          {edits{running, intent(v1.IntentStop, noon)}, "stop Stopping", v1.PhaseStopping, "Stopping", 0, "user:1000"},
+		"stopping already": {edits{running, intent(v1.IntentStop, noon), func(in *input, _ *state) { in.runs[0].State = process.Stopping }}, "", v1.PhaseStopping, "Stopping", 0, ""},
+		"another program":  {edits{running, func(in *input, _ *state) { in.programs[place{0, 0}] = resolved{program: Program{Hash: "h2"}} }}, "stop Replacing", v1.PhaseStopping, "Replacing", 0, "env file"},
+		"another program, blocked": {edits{running, func(in *input, _ *state) {
+			in.programs[place{0, 0}] = resolved{program: Program{Hash: "h2"}, blocked: "port 1"}
+		}}, "", v1.PhaseRunning, "Running", blockedLook, ""},
 		"restart asked for":          {edits{running, intent(v1.IntentRestart, noon)}, "stop RestartedByIntent", v1.PhaseStopping, "Restarting", 0, ""},
 		"restarted since":            {edits{running, intent(v1.IntentRestart, noon.Add(-time.Hour))}, "", v1.PhaseRunning, "Running", 0, ""},
 		"restart done":               {edits{running, intent(v1.IntentRestart, noon), func(in *input, _ *state) { in.runs[0].Labels[labelIntent] = "i1" }}, "", v1.PhaseRunning, "Running", 0, ""},
@@ -99,7 +102,7 @@ func TestPlan(t *testing.T) {
 		"exit accounted for":         {edits{ended(1), slot0(func(s *slot) { s.lastRun = "Service/web/0/1" })}, "start 0", v1.PhasePending, "Starting", 0, ""},
 		"exit of what we stopped":    {edits{ended(143), func(_ *input, s *state) { s.stops["Service/web/0/1"] = stopChanged }}, "start 0", v1.PhasePending, "Starting", 0, ""},
 		"exit of what failed probes": {edits{ended(0), func(_ *input, s *state) { s.stops["Service/web/0/1"] = stopDead }}, "", v1.PhaseBackoff, "BackingOff", time.Second, ""},
-		"exit, then another version": {edits{ended(1), func(in *input, _ *state) { in.programs[0] = resolved{program: Program{Hash: "h2"}} }}, "start 0", v1.PhasePending, "Starting", 0, ""},
+		"exit, then another version": {edits{ended(1), func(in *input, _ *state) { in.programs[place{0, 0}] = resolved{program: Program{Hash: "h2"}} }}, "start 0", v1.PhasePending, "Starting", 0, ""},
 		"exit, then a restart":       {edits{ended(1), intent(v1.IntentRestart, noon)}, "start 0", v1.PhasePending, "Starting", 0, ""},
 		"exit, delay 0":              {edits{ended(1), func(in *input, _ *state) { in.limits.delay = 0 }}, "start 0", v1.PhasePending, "Starting", 0, ""},
 		"backing off":                {edits{waiting}, "", v1.PhaseBackoff, "BackingOff", 10 * time.Second, ""},
@@ -153,7 +156,7 @@ func TestPlan(t *testing.T) {
 func actions(d decision) string {
 	var words []string
 	for _, s := range d.starts {
-		words = append(words, fmt.Sprintf("start %d", s))
+		words = append(words, fmt.Sprintf("start %d", s.at.replica))
 	}
 	for _, s := range d.stops {
 		words = append(words, "stop "+string(s.reason))
@@ -216,7 +219,7 @@ func TestRunIDs(t *testing.T) {
 			t.Errorf("%s comes after %s", next, first)
 		}
 	}
-	if name, ok := serviceOf(first); !ok || name != "web" || slotIndex(slot) != 0 || slotIndex("Service/web/12") != 12 {
+	if name, ok := serviceOf(first); !ok || name != "web" || replicaOf(slot) != 0 || replicaOf("Service/web/12") != 12 {
 		t.Errorf("%s is of %q", first, name)
 	}
 	if _, ok := serviceOf("CronJob/web/0/1"); ok {

@@ -21,6 +21,9 @@ func (r *Reconciler) watchProbes(t *turn) map[process.RunID]probe.Verdict {
 		if run.State != process.Running || t.in.svc == nil || t.in.svc.Spec.Probes == (v1.Probes{}) {
 			continue
 		}
+		if _, drains := t.record.state.drains[run.ID]; drains {
+			continue // it is on its way out
+		}
 		if err := r.ask(t, run); err != nil {
 			verdicts[run.ID] = probe.Verdict{Message: "the probe cannot be set up: " + err.Error()}
 		} else {
@@ -45,12 +48,12 @@ func (r *Reconciler) ask(t *turn, run process.Run) error {
 	}
 	r.prober.Forget(string(run.ID))
 	delete(t.record.asked, run.ID)
-	i := slotIndex(run.Slot)
-	set, err := probeSet(is, run, t.in.programs[i])
+	at := placeOf(run.Slot)
+	set, err := probeSet(is, run, t.in.programs[at])
 	if err != nil {
 		return err
 	}
-	if s := t.record.state.slots[i]; s.run == run.ID && s.started {
+	if s := t.record.state.slots[at.replica]; s.run == run.ID && s.started {
 		set.Startup, set.WasReady = nil, !s.readySince.IsZero()
 		if set.Readiness == nil {
 			set.WasReady = true

@@ -61,11 +61,12 @@ const rounds = 3
 
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, key v1.Key) (result reconcile.Result, err error) {
-	in, known, err := r.observe(ctx, key)
+	rec := r.record(key)
+	in, known, err := r.observe(ctx, key, &rec.state)
 	if err != nil || !known {
 		return result, err
 	}
-	t := turn{key: key, record: r.record(key), in: in}
+	t := turn{key: key, record: rec, in: in}
 	defer func() { result = r.report(&t) }()
 	for round := 0; ; round++ {
 		r.look(&t)
@@ -91,9 +92,11 @@ type turn struct {
 	record *record
 	in     input
 	decision
-	told  []note // what has happened so far
-	ended []process.RunID
-	bad   *process.Run
+	told     []note // what has happened so far
+	history  []v1.Rollout
+	ended    []process.RunID
+	bad      *process.Run
+	explains *process.Run
 }
 
 // record returns what is kept of a service.
@@ -112,7 +115,10 @@ func (r *Reconciler) record(key v1.Key) *record {
 func (r *Reconciler) look(t *turn) {
 	t.in.runs = r.c.Keeper.Runs(t.key.String())
 	t.in.now = time.Now() // after the runs: an exit that is seen is in the past
+	t.in.recalled = !t.record.adopted
 	r.adopt(t)
+	t.in.pointed = r.pointed(t.key.Name)
+	t.in.connections = r.connections(t)
 	t.in.verdicts = r.watchProbes(t)
 }
 
@@ -124,7 +130,7 @@ func (r *Reconciler) adopt(t *turn) {
 	t.record.adopted = true
 	for _, run := range t.in.runs {
 		if run.Live() {
-			t.told = append(t.told, note{v1.EventNormal, "Adopted", replicaText(t.in.svc, slotIndex(run.Slot), "runs on, as it did under the supervisor before"), ""})
+			t.told = append(t.told, note{v1.EventNormal, "Adopted", replicaText(t.in.svc, replicaOf(run.Slot), "runs on, as it did under the supervisor before"), ""})
 		}
 	}
 }
@@ -134,7 +140,11 @@ func (r *Reconciler) decide(t *turn) {
 	t.decision = plan(t.in, t.record.state)
 	t.record.state = t.state
 	t.told = append(t.told, t.notes...)
+	t.history = append(t.history, t.decision.history...)
 	t.ended = t.decision.ended
+	if t.decision.explains != nil {
+		t.explains = t.decision.explains
+	}
 	if t.decision.bad != nil {
 		t.bad = t.decision.bad
 	}

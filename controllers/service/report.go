@@ -21,12 +21,18 @@ func (r *Reconciler) report(t *turn) reconcile.Result {
 		told.LastLines = r.c.LastLines(*t.bad, explained)
 		t.record.state.lastExit = &told
 	}
+	if t.explains != nil {
+		t.record.state.rollout.LastLines = r.c.LastLines(*t.explains, explained)
+	}
 	if t.in.svc == nil && len(t.in.runs) == 0 && r.bury(t) {
 		return reconcile.Result{}
 	}
 	was := r.c.Store.Status(t.key)
 	st := r.status(t, was)
 	r.c.Store.SetStatus(t.key, st)
+	for _, h := range t.history {
+		r.c.Store.RecordRollout(t.key, h)
+	}
 	r.tell(t.key, &t.record.teller, append(t.told, t.transition(was, st)...), t.in.now)
 	if len(t.ended) > 0 {
 		r.c.Forgetter.Forget(t.ended...) // once the status that speaks of them is durable
@@ -54,6 +60,9 @@ func (r *Reconciler) bury(t *turn) bool {
 	r.tell(t.key, &t.record.teller, t.told, t.in.now)
 	r.c.Track(t.key, nil)
 	r.c.Store.DeleteObject(t.key)
+	if err := r.c.Upstreams.Remove(t.key.Name); err != nil {
+		r.c.Log.Warn("the addresses of a deleted service stay", "service", t.key.Name, "err", err)
+	}
 	r.wakeDependants(t.key.Name)
 	return true
 }
@@ -72,7 +81,11 @@ func (r *Reconciler) status(t *turn, was *v1.ServiceStatus) *v1.ServiceStatus {
 	s := t.record.state
 	st := &v1.ServiceStatus{
 		ObservedRevision: s.revision, ObservedIntent: s.intent, Session: s.session, Phase: t.phase, Restarts: s.restarts, LastExit: s.lastExit,
-		Replicas: s.replicas(t.in), UpdatedAt: t.in.now,
+		Replicas: s.replicas(t.in), StableRevision: s.stable, UpdatedAt: t.in.now,
+	}
+	if s.rollout.Phase != "" {
+		ro := v1.RolloutStatus(s.rollout)
+		st.Rollout = &ro
 	}
 	for _, rep := range st.Replicas {
 		if rep.PID != 0 && st.PID == 0 {
@@ -86,7 +99,7 @@ func (r *Reconciler) status(t *turn, was *v1.ServiceStatus) *v1.ServiceStatus {
 	}
 	if st.Port == 0 && t.in.svc != nil {
 		if st.Port = t.in.svc.Spec.Port.Number; t.in.svc.Spec.Port.Auto {
-			st.Port, _ = r.c.Store.Port(slotName(t.key, 0))
+			st.Port, _ = r.c.Store.Port(s.front(0).in(t.key))
 		}
 	}
 	if was != nil {
@@ -110,8 +123,10 @@ func (r *Reconciler) conditions(t *turn, st *v1.ServiceStatus) {
 	switch t.phase {
 	case v1.PhaseFailed:
 		set(v1.ConditionProgressing, false, t.reason, t.message+lastWords(st.LastExit))
-	case v1.PhaseRunning, v1.PhaseComplete, v1.PhaseStopped, v1.PhaseUnready:
+	case v1.PhaseStopped:
 		set(v1.ConditionProgressing, false, "Settled", "there is nothing to be done")
+	case v1.PhaseRunning, v1.PhaseComplete, v1.PhaseUnready:
+		r.rolloutCondition(st, set)
 	default:
 		set(v1.ConditionProgressing, true, t.reason, t.message)
 	}
@@ -128,6 +143,19 @@ func (r *Reconciler) conditions(t *turn, st *v1.ServiceStatus) {
 		set(v1.ConditionManifestValid, false, "Invalid", "the last good version is in force: "+strings.Join(texts, "; "))
 	} else {
 		set(v1.ConditionManifestValid, true, "Valid", "the newest version is in force")
+	}
+}
+
+// rolloutCondition says how the update of a service that runs does.
+func (r *Reconciler) rolloutCondition(st *v1.ServiceStatus, set func(kind string, is bool, reason, message string)) {
+	ro := st.Rollout
+	switch {
+	case ro != nil && ro.Phase == v1.RolloutProgressing:
+		set(v1.ConditionProgressing, true, ro.Step, "an update is under way: "+ro.Message)
+	case ro != nil && ro.Phase == v1.RolloutFailed:
+		set(v1.ConditionProgressing, false, "RolloutFailed", "the update was given up, and what ran before it runs on: "+ro.Message+quoted(ro.LastLines))
+	default:
+		set(v1.ConditionProgressing, false, "Settled", "there is nothing to be done")
 	}
 }
 
@@ -150,11 +178,19 @@ func (t *turn) lacks() (lacks []string) {
 
 // lastWords are the last of the lines that explain an exit.
 func lastWords(e *v1.ExitInfo) string {
-	const most = 3
-	if e == nil || len(e.LastLines) == 0 {
+	if e == nil {
 		return ""
 	}
-	return "; it last said: " + strings.Join(e.LastLines[max(0, len(e.LastLines)-most):], " | ")
+	return quoted(e.LastLines)
+}
+
+// quoted are the last of some lines, in words.
+func quoted(lines []string) string {
+	const most = 3
+	if len(lines) == 0 {
+		return ""
+	}
+	return "; it last said: " + strings.Join(lines[max(0, len(lines)-most):], " | ")
 }
 
 // transition is what is told of a change of phase that no action has told of already.

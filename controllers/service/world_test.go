@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,10 +47,11 @@ type store struct {
 	intents  map[v1.Key]v1.Intent
 	ports    map[string]int
 	events   []v1.Event
+	rollouts map[v1.Key][]v1.Rollout
 }
 
 func newStore() *store {
-	return &store{statuses: map[v1.Key]*v1.ServiceStatus{}, intents: map[v1.Key]v1.Intent{}, ports: map[string]int{}}
+	return &store{statuses: map[v1.Key]*v1.ServiceStatus{}, intents: map[v1.Key]v1.Intent{}, ports: map[string]int{}, rollouts: map[v1.Key][]v1.Rollout{}}
 }
 
 func (s *store) Status(k v1.Key) *v1.ServiceStatus {
@@ -71,6 +73,7 @@ func (s *store) DeleteObject(k v1.Key) {
 	defer s.mu.Unlock()
 	delete(s.statuses, k)
 	delete(s.intents, k)
+	delete(s.rollouts, k)
 	for slot := range s.ports {
 		if strings.HasPrefix(slot, k.String()+"/") {
 			delete(s.ports, slot)
@@ -83,6 +86,23 @@ func (s *store) Intent(k v1.Key) (v1.Intent, bool) {
 	defer s.mu.Unlock()
 	i, ok := s.intents[k]
 	return i, ok
+}
+
+func (s *store) Revision(k v1.Key, revision string) *v1.Service {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range slices.Backward(s.rollouts[k]) {
+		if r.Revision == revision && r.Service != nil {
+			return r.Service
+		}
+	}
+	return nil
+}
+
+func (s *store) RecordRollout(k v1.Key, r v1.Rollout) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rollouts[k] = append(s.rollouts[k], r)
 }
 
 func (s *store) Port(slot string) (int, bool) {
@@ -192,7 +212,11 @@ type world struct {
 	broken  map[string]error  // services that cannot be resolved
 	holders map[int]string    // ports that others hold
 	sick    map[string]bool   // "web readiness": the probe fails
-	lines   []string          // what every run has last written
+	pointed map[string]string // "web 0": where its requests go
+	busy    map[int]int       // open connections of ports
+	onSet   func(name string, replica int, address string)
+	onStop  func(id process.RunID)
+	lines   []string // what every run has last written
 	intents int
 }
 
@@ -221,6 +245,7 @@ func newWorld(t *testing.T) *world {
 		t: t, keeper: processtest.NewFake(), store: newStore(), changed: make(chan struct{}, 1),
 		desired: &desired{services: map[string]*v1.Service{}, problems: map[string][]v1.Problem{}},
 		env:     map[string]string{}, broken: map[string]error{}, holders: map[int]string{}, sick: map[string]bool{},
+		pointed: map[string]string{}, busy: map[int]int{},
 	}
 	w.keeper.OnChange(func(owner string) {
 		w.mu.Lock()
@@ -242,9 +267,9 @@ func newWorld(t *testing.T) *world {
 func (w *world) boot() {
 	m := &manager{done: make(chan struct{})}
 	m.r = New(Config{
-		Desired: w.desired, Keeper: w.keeper, Store: w.store, Forgetter: forgetter{w}, Program: w.program,
+		Desired: w.desired, Keeper: watched{w.keeper, w}, Store: w.store, Forgetter: forgetter{w}, Program: w.program,
 		Track: func(v1.Key, []string) {}, LastLines: func(process.Run, int) []string { return w.lines },
-		Enqueue: func(k v1.Key) { m.loop.Add(k) },
+		Enqueue: func(k v1.Key) { m.loop.Add(k) }, Upstreams: w, Connections: w.connections,
 		Session: func(ctx context.Context) (string, error) {
 			h, err := w.keeper.Hello(ctx)
 			return h.Session, err
@@ -367,29 +392,117 @@ func (w *world) program(svc *v1.Service, _, port int) (Program, error) {
 		return Program{EnvFiles: []string{"/env/" + name}}, err
 	}
 	return Program{
-		Spec: process.Spec{Argv: []string{name}}, Hash: svc.RunHash() + w.env[name] + fmt.Sprint(port), EnvFiles: []string{"/env/" + name},
+		Spec: process.Spec{Argv: []string{name, svc.Spec.Command.Line}}, Hash: svc.RunHash() + w.env[name] + fmt.Sprint(port), EnvFiles: []string{"/env/" + name},
 		Exec: func(c v1.Command) (probe.Check, error) {
 			if c.Line == "unreadable" {
 				return nil, fmt.Errorf("%q cannot be parsed", c.Line)
 			}
-			return sickness{w, name + " " + c.Line}, nil
+			return sickness{w, name + " " + c.Line, port}, nil
 		},
 	}, nil
 }
 
-// sickness is a check that fails while the world says so.
+// sickness is a check that fails while the world says so: of a service, or of a version of it.
 type sickness struct {
 	w    *world
 	what string
+	port int
 }
 
 func (s sickness) Check(context.Context) error {
+	version := s.w.version(s.port)
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	if s.w.sick[s.what] {
+	if s.w.sick[s.what] || version != "" && s.w.sick[version] {
 		return fmt.Errorf("%s is sick", s.what)
 	}
 	return nil
+}
+
+// version is the command line of the process that listens on a port.
+func (w *world) version(port int) string {
+	if port == 0 {
+		return ""
+	}
+	for _, run := range w.keeper.All() {
+		if run.Live() && portOf(run) == port {
+			return w.line(run.ID)
+		}
+	}
+	return ""
+}
+
+// line is the command line of a run.
+func (w *world) line(id process.RunID) string {
+	for _, spec := range w.keeper.Started() {
+		if spec.ID == id {
+			return spec.Argv[1]
+		}
+	}
+	return ""
+}
+
+// The world is its own folder of upstreams.
+
+func (w *world) Replicas(name string) (replicas []int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range 64 {
+		if w.pointed[fmt.Sprint(name, " ", i)] != "" {
+			replicas = append(replicas, i)
+		}
+	}
+	return replicas
+}
+
+func (w *world) Get(name string, replica int) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.pointed[fmt.Sprint(name, " ", replica)]
+}
+
+func (w *world) Set(name string, replica int, address string) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	k := fmt.Sprint(name, " ", replica)
+	changed := w.pointed[k] != address
+	w.pointed[k] = address
+	if w.onSet != nil {
+		w.mu.Unlock()
+		defer w.mu.Lock()
+		w.onSet(name, replica, address)
+	}
+	return changed, nil
+}
+
+// watched is the keeper, with the world looking on.
+type watched struct {
+	*processtest.Fake
+	w *world
+}
+
+func (k watched) Stop(ctx context.Context, id process.RunID, sig syscall.Signal, grace time.Duration) error {
+	if k.w.onStop != nil {
+		k.w.onStop(id)
+	}
+	return k.Fake.Stop(ctx, id, sig, grace)
+}
+
+func (w *world) Remove(name string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	maps.DeleteFunc(w.pointed, func(k, _ string) bool { return strings.HasPrefix(k, name+" ") })
+	return nil
+}
+
+func (w *world) connections(ports ...int) (map[int]int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	counts := map[int]int{}
+	for _, p := range ports {
+		counts[p] = w.busy[p]
+	}
+	return counts, nil
 }
 
 type forgetter struct{ w *world }

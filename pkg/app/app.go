@@ -27,6 +27,7 @@ import (
 	"github.com/philiporange/supervisor/pkg/sdnotify"
 	"github.com/philiporange/supervisor/pkg/settings"
 	"github.com/philiporange/supervisor/pkg/status"
+	"github.com/philiporange/supervisor/pkg/upstream"
 )
 
 // workers is how many services are reconciled side by side. Most of a reconcile is waiting for the keeper.
@@ -49,6 +50,7 @@ type App struct {
 	// made is closed when what follows is there.
 	made       chan struct{}
 	store      *status.Store
+	upstreams  *upstream.Dir
 	desired    *desired.Set
 	reconciler *service.Reconciler
 	measuring  *measuring
@@ -179,6 +181,7 @@ func (a *App) make(ctx context.Context) error {
 		return err
 	}
 	a.store = store
+	a.openUpstreams()
 	a.forget = newForgetter(store, a.keeper, a.log)
 	a.desk = approval.New(func(e v1.Event) { store.RecordEvent(e) })
 	domain, _ := a.settings.CaddyDomainSite()
@@ -190,6 +193,7 @@ func (a *App) make(ctx context.Context) error {
 	a.reconciler = service.New(service.Config{
 		Desired: serviceView{a.desired}, Keeper: a.keeper, Store: store, Forgetter: a.forget, Program: programs.program,
 		Track: a.watcher.Track, LastLines: lastLines, Enqueue: a.loop.Add, Session: a.session,
+		Upstreams: a.upstreams, Connections: upstream.Connections,
 		RestartDelay: a.settings.RestartDelay, MaxRestartAttempts: a.settings.MaxRestartAttempts,
 		ReservedPorts: []int{a.settings.Port}, Log: a.log,
 	})
@@ -312,12 +316,35 @@ func (a *App) sweep(ctx context.Context) {
 		} else {
 			a.removed(known)
 		}
+		if err := a.upstreams.Prune(a.rolls); err != nil {
+			a.log.Warn("addresses of services that are gone stay", "err", err)
+		}
 		for _, key := range a.store.Keys() {
 			if _, _, _, ok := a.desired.Get(key); !ok {
 				a.removed([]v1.Key{key})
 			}
 		}
 	}()
+}
+
+// openUpstreams opens the folder in which Caddy looks for addresses. Where that cannot be done, all but updates without
+// downtime works, and those say why.
+func (a *App) openUpstreams() {
+	var err error
+	if a.upstreams, err = upstream.Open(a.settings.UpstreamsDir, a.settings.Dir); err == nil {
+		return
+	}
+	a.upstreams = upstream.Broken(err)
+	a.log.Error("services cannot be updated without downtime", "err", err)
+	a.store.RecordEvent(v1.Event{
+		Type: v1.EventWarning, Reason: "UpstreamsUnusable", Actor: "supervisor", Message: "services cannot be updated without downtime: " + err.Error(),
+	})
+}
+
+// rolls reports whether Caddy looks for a service's address in a file.
+func (a *App) rolls(name string) bool {
+	svc, _, ok := serviceView{a.desired}.Service(name)
+	return ok && svc.Rolls()
 }
 
 // removed handles objects that are not desired any more: their reconcilers delete them when their runs are gone.

@@ -6,12 +6,12 @@ import (
 	"math"
 	"net/http"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	v1 "github.com/philiporange/supervisor/api/v1"
 	"github.com/philiporange/supervisor/api/wire"
+	"github.com/philiporange/supervisor/controllers/service"
 	"github.com/philiporange/supervisor/pkg/alert"
 	"github.com/philiporange/supervisor/pkg/metrics"
 	"github.com/philiporange/supervisor/pkg/process"
@@ -85,19 +85,10 @@ func (m *measuring) LiveRuns() []metrics.Run {
 			dirs[r.Owner] = watched
 		}
 		out = append(out, metrics.Run{
-			ID: string(r.ID), Owner: r.Owner, Replica: replicaOf(r), PID: r.PID, StartedAt: r.StartedAt, Cgroup: r.Cgroup, WatchDirs: watched,
+			ID: string(r.ID), Owner: r.Owner, Replica: service.Replica(r), PID: r.PID, StartedAt: r.StartedAt, Cgroup: r.Cgroup, WatchDirs: watched,
 		})
 	}
 	return out
-}
-
-// replicaOf is the index of the replica that a run is of. A cron job's runs are told apart by their IDs alone.
-func replicaOf(r *process.Run) int {
-	n, err := strconv.Atoi(r.Slot[strings.LastIndexByte(r.Slot, '/')+1:])
-	if err != nil {
-		return 0
-	}
-	return n
 }
 
 // watchDirs are the folders whose size is charged to an object: those of its manifest, relative ones below the folder that
@@ -279,7 +270,7 @@ func (m *measuring) Processes(_ context.Context, key v1.Key) ([]wire.Process, er
 		run := runs[p.Leader]
 		out[i] = wire.Process{
 			PID: p.PID, PPID: p.PPID, Command: p.Command, CPUSeconds: p.CPU.Seconds(), MemoryMB: float64(p.Resident) / mebibyte,
-			Threads: p.Threads, Started: p.Started, Run: string(run.ID), Replica: replicaOf(run),
+			Threads: p.Threads, Started: p.Started, Run: string(run.ID), Replica: service.Replica(run),
 		}
 	}
 	return out, err

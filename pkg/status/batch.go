@@ -20,6 +20,7 @@ const (
 	tableIntents
 	tablePorts
 	tableLastGood
+	tableRollouts
 )
 
 // rowKey names one row. Of several writes to a row in a batch, the last one counts.
@@ -61,6 +62,7 @@ func (b *batch) write(tx *gorm.DB) error {
 		intents  []intentRow
 		ports    []portRow
 		lastGood []lastGoodRow
+		rollouts []rolloutRow
 		events   []eventRow
 	)
 	// Deletions first: a name that was deleted and made again has another number, and names are unique.
@@ -89,6 +91,10 @@ func (b *batch) write(tx *gorm.DB) error {
 			ports = append(ports, v)
 		case LastGood:
 			lastGood = append(lastGood, lastGoodRow{Kind: key.a, Name: key.b, File: v.File, Revision: v.Revision, Data: v.Text})
+		case keyedRollout:
+			row := rolloutRow{Kind: v.key.Kind, Name: v.key.Name, Number: v.Number}
+			row.Data, err = encode("rollout", v.Rollout)
+			rollouts = append(rollouts, row)
 		}
 		if err != nil {
 			return fmt.Errorf("write %s/%s: %w", key.a, key.b, err)
@@ -100,7 +106,7 @@ func (b *batch) write(tx *gorm.DB) error {
 	upsert := tx.Clauses(clause.OnConflict{UpdateAll: true}).Session(&gorm.Session{})
 	for _, err := range []error{
 		create(upsert, objects), create(upsert, statuses), create(upsert, intents), create(upsert, ports),
-		create(upsert, lastGood), create(upsert, events),
+		create(upsert, lastGood), create(upsert, rollouts), create(upsert, events),
 	} {
 		if err != nil {
 			return err

@@ -138,6 +138,12 @@ func clone(st *v1.ServiceStatus) *v1.ServiceStatus {
 	if c.LastExit = cloneValue(st.LastExit); c.LastExit != nil {
 		c.LastExit.LastLines = slices.Clone(st.LastExit.LastLines)
 	}
+	for i := range c.Replicas {
+		c.Replicas[i].Beside = cloneValue(c.Replicas[i].Beside)
+	}
+	if c.Rollout = cloneValue(st.Rollout); c.Rollout != nil {
+		c.Rollout.EndedAt, c.Rollout.LastLines = cloneValue(st.Rollout.EndedAt), slices.Clone(st.Rollout.LastLines)
+	}
 	return &c
 }
 

@@ -57,6 +57,15 @@ type lastGoodRow struct {
 
 func (lastGoodRow) TableName() string { return "last_good" }
 
+type rolloutRow struct {
+	Kind   string `gorm:"primaryKey"`
+	Name   string `gorm:"primaryKey"`
+	Number int    `gorm:"primaryKey;autoIncrement:false"`
+	Data   []byte
+}
+
+func (rolloutRow) TableName() string { return "rollouts" }
+
 type eventRow struct {
 	ID      uint64 `gorm:"primaryKey;autoIncrement:false"`
 	Time    int64
@@ -110,6 +119,9 @@ func migrations() []*gormigrate.Migration {
 				id INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL,
 				reason TEXT NOT NULL, message TEXT NOT NULL, actor TEXT NOT NULL)`,
 			`CREATE INDEX events_object ON events (kind, name, id)`),
+		step("0002-rollouts",
+			`CREATE TABLE rollouts (
+				kind TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (kind, name, number))`),
 	}
 }
 

@@ -49,6 +49,7 @@ type Store struct {
 	intents    map[v1.Key]v1.Intent
 	ports      map[string]int
 	lastGood   map[v1.Key]LastGood
+	rollouts   map[v1.Key][]v1.Rollout // oldest first; a slice is replaced, not changed
 	waiters    map[v1.Key]map[chan struct{}]struct{}
 	feed       feed
 
@@ -79,7 +80,7 @@ func Open(ctx context.Context, path string, o Options) (*Store, error) {
 	s := &Store{
 		path: path, log: o.Log, events: o.Events,
 		objects: map[v1.Key]objectRow{}, statuses: map[v1.Key]*v1.ServiceStatus{}, intents: map[v1.Key]v1.Intent{},
-		ports: map[string]int{}, lastGood: map[v1.Key]LastGood{}, waiters: map[v1.Key]map[chan struct{}]struct{}{},
+		ports: map[string]int{}, lastGood: map[v1.Key]LastGood{}, rollouts: map[v1.Key][]v1.Rollout{}, waiters: map[v1.Key]map[chan struct{}]struct{}{},
 		pending: newBatch(), settled: make(chan struct{}),
 		kick: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -205,7 +206,7 @@ func (s *Store) Keys() []v1.Key {
 	return keys
 }
 
-// DeleteObject forgets an object: number, status, intent and ports. Its last good manifest goes by DeleteLastGood, its
+// DeleteObject forgets an object: number, status, intent, ports and rollouts. Its last good manifest goes by DeleteLastGood, its
 // events stay within their bounds.
 func (s *Store) DeleteObject(key v1.Key) {
 	s.mu.Lock()
@@ -222,6 +223,10 @@ func (s *Store) DeleteObject(key v1.Key) {
 	if _, ok := s.intents[key]; ok {
 		s.dropIntentLocked(key)
 	}
+	for _, r := range s.rollouts[key] {
+		s.dropRolloutLocked(key, r)
+	}
+	delete(s.rollouts, key)
 	prefix := key.String() + "/"
 	for slot := range s.ports {
 		if slot == key.String() || strings.HasPrefix(slot, prefix) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -255,6 +256,11 @@ func (s *Store) everythingLocked() batch {
 	for key, g := range s.lastGood {
 		b.rows[rowKey{tableLastGood, key.Kind, key.Name}] = g
 	}
+	for key, rows := range s.rollouts {
+		for _, r := range rows {
+			b.rows[rolloutKey(key, r.Number)] = keyedRollout{key, r}
+		}
+	}
 	return b
 }
 
@@ -267,9 +273,10 @@ func (s *Store) load(db *gorm.DB) error {
 		intents  []intentRow
 		ports    []portRow
 		lastGood []lastGoodRow
+		rollouts []rolloutRow
 		newest   uint64
 	)
-	for _, rows := range []any{&objects, &statuses, &intents, &ports, &lastGood} {
+	for _, rows := range []any{&objects, &statuses, &intents, &ports, &lastGood, &rollouts} {
 		if err := db.Find(rows).Error; err != nil {
 			return fmt.Errorf("load what was observed: %w", err)
 		}
@@ -299,6 +306,7 @@ func (s *Store) load(db *gorm.DB) error {
 			s.ports[r.Slot] = r.Port
 		}
 	}
+	s.loadRolloutsLocked(rollouts)
 	for _, r := range lastGood {
 		if !known(tableLastGood, r.Kind, r.Name) {
 			key := v1.Key{Kind: r.Kind, Name: r.Name}
@@ -334,6 +342,23 @@ func (s *Store) loadObjectsLocked(rows []objectRow) {
 		if _, ok := s.pending.rows[rowKey{tableObjects, key.Kind, key.Name}]; !ok {
 			s.objects[key] = row
 		}
+	}
+}
+
+// loadRolloutsLocked takes the history of the database, unless memory has begun one of its own without it.
+func (s *Store) loadRolloutsLocked(rows []rolloutRow) {
+	slices.SortFunc(rows, func(a, b rolloutRow) int { return a.Number - b.Number })
+	begun := map[v1.Key]bool{}
+	for key := range s.rollouts {
+		begun[key] = true
+	}
+	for _, row := range rows {
+		var r v1.Rollout
+		key := v1.Key{Kind: row.Kind, Name: row.Name}
+		if _, changed := s.pending.rows[rolloutKey(key, row.Number)]; changed || begun[key] || !s.decode(row.Kind, row.Name, row.Data, &r) {
+			continue
+		}
+		s.rollouts[key] = append(s.rollouts[key], r)
 	}
 }
 

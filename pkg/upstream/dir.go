@@ -15,15 +15,21 @@ import (
 )
 
 // Dir is a folder of addresses. It keeps nothing in memory: what was removed behind its back is made anew by the next Set.
-type Dir struct{ path string }
+type Dir struct {
+	path   string
+	broken error // why nothing can be put there
+}
+
+// Broken is a folder that cannot be used, which everybody is told who tries.
+func Broken(err error) *Dir { return &Dir{path: "/nonexistent", broken: err} }
 
 // Open makes the folder of the supervisor whose data is in data, below root. Several supervisors share a root, and each has a
 // folder of its own there. A folder that somebody else could write to is refused: they would choose where requests go.
 func Open(root, data string) (*Dir, error) {
 	sum := sha256.Sum256([]byte(filepath.Clean(data)))
 	d := &Dir{path: filepath.Join(root, hex.EncodeToString(sum[:6]))}
-	if strings.ContainsAny(d.path, "{}") {
-		return nil, fmt.Errorf("%s cannot be a folder of upstreams: braces mean something to Caddy; choose another with CADDY_UPSTREAMS_DIR", root)
+	if strings.ContainsAny(d.path, "{} \t\r\n") {
+		return nil, fmt.Errorf("%q cannot be a folder of upstreams: braces and spaces mean something to Caddy; choose another with CADDY_UPSTREAMS_DIR", root)
 	}
 	if err := os.MkdirAll(d.path, 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder of upstreams: %w; choose another with CADDY_UPSTREAMS_DIR", err)
@@ -72,6 +78,9 @@ func (d *Dir) Get(service string, replica int) string {
 // Set puts a replica's address, in one step: a reader finds the old one or the new one. It does nothing, and says so, when the
 // address is there already.
 func (d *Dir) Set(service string, replica int, address string) (changed bool, err error) {
+	if d.broken != nil {
+		return false, d.broken
+	}
 	path := d.Path(service, replica)
 	if text, err := os.ReadFile(path); err == nil && string(text) == address {
 		return false, nil
