@@ -7,11 +7,24 @@ import (
 	"io/fs"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 //go:embed templates/*.yaml
 var files embed.FS
+
+//go:embed caddy/caddy.yaml
+var caddyManifest string
+
+// Caddy is the manifest of Caddy as a service, for a program and a folder of its own.
+func Caddy(program, dir string) string {
+	quoted := func(s string) string { return strconv.Quote(s) } // as YAML's double quotes have it
+	return strings.NewReplacer(
+		"command: caddy run --config caddy.json", "command: ["+quoted(program)+", run, --config, caddy.json]",
+		"workingDir: ~/.supervisor/caddy", "workingDir: "+quoted(dir),
+	).Replace(caddyManifest)
+}
 
 // Template is a manifest to begin with.
 type Template struct {

@@ -136,6 +136,7 @@ type Deps struct {
 	Logs     LogReader
 	Metrics  Meter
 	Cron     Cron
+	Router   Router
 	// Approvals is what a person has to allow first. MCP answers AI programs at /mcp.
 	Approvals Approvals
 	MCP       http.Handler

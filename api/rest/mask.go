@@ -16,6 +16,8 @@ const mask = "********"
 var (
 	// secretName is what the name of a variable, header or flag that holds a secret looks like.
 	secretName = regexp.MustCompile(`(?i)passw|passphrase|secret|token|credential|private|auth([^o]|$)|authoriz|cookie|dsn|apikey|(^|[^a-z])(pwd|pat|key)($|[^a-z])`)
+	// bcryptHash finds the hash of a password, which invites guessing.
+	bcryptHash = regexp.MustCompile(`\$2[aby]\$[0-9]{2}\$[./A-Za-z0-9]{53}`)
 	// secretURL finds the password in scheme://user:password@host.
 	secretURL = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@'"]*:)([^\s/@'"]+)(@)`)
 	// word is a word of a command line, with its quotes.
@@ -74,7 +76,7 @@ func maskLeaf(path []string, before, s string) string {
 		parent = path[len(path)-2]
 	}
 	switch {
-	case (parent == "env" || parent == "headers") && secretName.MatchString(last):
+	case (parent == "env" || parent == "headers" || parent == "requestHeaders") && secretName.MatchString(last):
 		return mask
 	case parent == "command": // a word of a list is one word, whatever is in it
 		return maskURL(maskWord(before, s))

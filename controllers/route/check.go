@@ -22,10 +22,13 @@ import (
 // Times of the checks. A route that answers is asked less and less often, one that does not, soon again.
 const (
 	checkFirst   = time.Second
+	checkAgain   = 2 * time.Second // at most so often, whatever a service does
 	checkSilent  = 30 * time.Second
 	checkAnswers = 5 * time.Minute
 	// checkPatience is longer than Caddy waits for an upstream that refuses.
 	checkPatience = 8 * time.Second
+	// believed is how many times in a row a route has to be silent.
+	believed = 2
 	// checksAtOnce bounds what is asked side by side.
 	checksAtOnce = 4
 )
@@ -61,6 +64,8 @@ type Checker struct {
 type checked struct {
 	Check
 	answer *Answer
+	fails  int // in a row
+	asked  time.Time
 	due    time.Time
 	wait   time.Duration
 }
@@ -106,13 +111,18 @@ func (c *Checker) Set(checks []Check) {
 	c.now = next
 }
 
-// Again asks all routes soon: something about them may be different.
+// Again asks the routes of a service soon: something about it is different.
 func (c *Checker) Again(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	now := time.Now()
 	for _, k := range c.now {
-		if k.Name == name {
-			k.due, k.wait = time.Now(), checkFirst
+		if k.Name != name {
+			continue
+		}
+		k.due, k.wait = now, checkFirst
+		if next := k.asked.Add(checkAgain); next.After(now) {
+			k.due = next
 		}
 	}
 	c.poke()
@@ -183,18 +193,25 @@ func (c *Checker) due(now time.Time) (out []*checked, next time.Duration) {
 	return out, next
 }
 
-// put notes an answer, and says so when it is another one.
+// put notes an answer, and says so when it is another one. Silence is believed when it is heard twice: a certificate that is
+// being made, or a process that starts, is no news.
 func (c *Checker) put(k *checked, a Answer) {
 	c.mu.Lock()
-	was := k.answer
-	k.answer = &a
 	most := checkAnswers
-	if !a.OK {
+	k.asked = a.At
+	k.fails++
+	if a.OK {
+		k.fails = 0
+	} else {
 		most = checkSilent
 	}
 	k.due = a.At.Add(k.wait)
 	k.wait = min(2*k.wait, most)
-	news := was == nil || was.OK != a.OK
+	news := false
+	if a.OK || k.fails >= believed {
+		news = k.answer == nil || k.answer.OK != a.OK
+		k.answer = &a
+	}
 	if news {
 		k.wait = checkFirst
 	}

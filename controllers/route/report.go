@@ -147,3 +147,6 @@ func (r *Reconciler) View() View {
 	}
 	return v
 }
+
+// Dashboard reports whether the route is the supervisor's own.
+func (v *RouteView) Dashboard() bool { return v.Service == dashboardName }

@@ -56,6 +56,7 @@ type App struct {
 	measuring  *measuring
 	cron       *cronJobs
 	logs       *logBook
+	routes     *routing
 	desk       *approval.Desk
 
 	loaded   chan struct{} // closed after the first listing
@@ -158,6 +159,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	group.Go(func() error { a.measuring.observe(ctx); return nil })
 	group.Go(func() error { return quiet(a.cron.ticker.Run(ctx)) })
 	group.Go(func() error { return a.logs.run(ctx) })
+	group.Go(func() error { a.routes.run(ctx); return nil })
 	group.Go(func() error { return a.work(ctx) })
 	group.Go(func() error { return a.serve(ctx) })
 	err = group.Wait()
@@ -205,6 +207,9 @@ func (a *App) make(ctx context.Context) error {
 	}
 	if a.logs, err = a.openLogs(ctx, programs); err != nil {
 		return errors.Join(err, a.cron.ledger.Close(), a.measuring.close(), store.Close())
+	}
+	if a.routes, err = a.makeRoutes(); err != nil {
+		return errors.Join(err, a.logs.store.Close(), a.cron.ledger.Close(), a.measuring.close(), store.Close())
 	}
 	close(a.made)
 	return nil

@@ -19,13 +19,13 @@ var ErrChanged = errors.New("Caddy's configuration was changed by somebody else 
 
 // UnreachableError says that nobody answers at Caddy's admin API.
 type UnreachableError struct {
-	Admin string
-	Err   error
+	Admin, Remedy string
+	Err           error
 }
 
 // Error names the place, the cause and the remedy.
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("Caddy does not answer at %s: %v; start Caddy, set CADDY_ADMIN_URL, or set CADDY_MODE=managed to have Supervisor run one", e.Admin, e.Err)
+	return fmt.Sprintf("Caddy does not answer at %s: %v; %s", e.Admin, e.Err, e.Remedy)
 }
 
 // Unwrap returns the cause.
@@ -52,6 +52,9 @@ const (
 
 // Client speaks to Caddy's admin API.
 type Client struct {
+	// Remedy is what to do when Caddy does not answer.
+	Remedy string
+
 	admin string // as it was given, without a password
 	base  *url.URL
 	dial  func(ctx context.Context) (net.Conn, error)
@@ -60,7 +63,7 @@ type Client struct {
 
 // NewClient returns a client for http://HOST:PORT or unix//PATH.
 func NewClient(admin string) (*Client, error) {
-	c := &Client{}
+	c := &Client{Remedy: "start Caddy, set CADDY_ADMIN_URL, or set CADDY_MODE=managed to have Supervisor run one"}
 	network, address := "tcp", ""
 	if path, ok := strings.CutPrefix(admin, "unix/"); ok {
 		network, address = "unix", path
@@ -133,7 +136,7 @@ func (c *Client) lost(ctx context.Context, err error) error {
 	if errors.As(err, &outer) {
 		err = outer.Err // without the URL, which may hold a password
 	}
-	return &UnreachableError{Admin: c.admin, Err: err}
+	return &UnreachableError{Admin: c.admin, Remedy: c.Remedy, Err: err}
 }
 
 // detailOf is Caddy's own text of an error.
@@ -157,7 +160,7 @@ func (c *Client) Config(ctx context.Context) (config any, etag string, err error
 		return nil, "", err
 	}
 	if err := json.Unmarshal(answer, &config); err != nil {
-		return nil, "", &UnreachableError{Admin: c.admin, Err: fmt.Errorf("what answers there is not Caddy: %w", err)}
+		return nil, "", &UnreachableError{Admin: c.admin, Remedy: c.Remedy, Err: fmt.Errorf("what answers there is not Caddy: %w", err)}
 	}
 	return config, etag, nil
 }

@@ -1,6 +1,7 @@
 package caddy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -187,13 +188,18 @@ func encode(config any) ([]byte, error) {
 	return body, nil
 }
 
-// WriteConfig writes a configuration for a Caddy that is started with it. It may hold what others should not read.
+// WriteConfig writes a value as JSON, such as a configuration for a Caddy that is started with it, in one step and only when it
+// is another one. It may hold what others should not read.
 func WriteConfig(path string, config any) error {
 	body, err := json.MarshalIndent(config, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write Caddy's configuration: %w", err)
 	}
-	if err := writeFile(path, append(body, '\n'), 0o600); err != nil {
+	body = append(body, '\n')
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, body) {
+		return nil
+	}
+	if err := writeFile(path, body, 0o600); err != nil {
 		return fmt.Errorf("write Caddy's configuration: %w", err)
 	}
 	return nil

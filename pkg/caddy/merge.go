@@ -1,9 +1,12 @@
 package caddy
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"net"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strconv"
@@ -14,8 +17,11 @@ import (
 // one Caddy.
 type Owner string
 
-// NewOwner is the owner that is told from others by a word.
-func NewOwner(word string) Owner { return Owner("supervisor-" + word + ":") }
+// NewOwner is the owner whose data is in a folder.
+func NewOwner(dir string) Owner {
+	sum := sha256.Sum256([]byte(filepath.Clean(dir)))
+	return Owner("supervisor-" + hex.EncodeToString(sum[:4]) + ":")
+}
 
 func (o Owner) owns(v any) bool { return strings.HasPrefix(asText(at(v, "@id")), string(o)) }
 

@@ -44,7 +44,7 @@ type APIWay struct {
 	Bind []string
 	// Layout is for Text.
 	Layout Layout
-	// Keep, if it is there, is given each configuration that Caddy has taken.
+	// Keep, if it is there, is given each configuration that Caddy is found or left with.
 	Keep func(config any) error
 }
 
@@ -71,7 +71,7 @@ func (w *APIWay) Put(ctx context.Context, last, want []Route, force bool) (Outco
 		case force:
 			err = w.load(ctx, next)
 		case Unchanged(current, next):
-			return out, nil
+			return out, w.keep(current)
 		default:
 			err = w.Client.Replace(ctx, next, etag)
 		}
@@ -82,11 +82,18 @@ func (w *APIWay) Put(ctx context.Context, last, want []Route, force bool) (Outco
 			return out, err
 		}
 		out.Changed = true
-		if w.Keep != nil {
-			return out, w.Keep(next)
-		}
-		return out, nil
+		return out, w.keep(next)
 	}
+}
+
+func (w *APIWay) keep(config any) error {
+	if w.Keep == nil {
+		return nil
+	}
+	if err := w.Keep(config); err != nil {
+		return &SetupError{Detail: fmt.Sprintf("Caddy has the routes, and would not have them after a restart: %v", err)}
+	}
+	return nil
 }
 
 func (w *APIWay) load(ctx context.Context, config any) error {
