@@ -24,5 +24,6 @@ export interface PageRow {
 export const pages: PageRow[] = [
 	// The overview comes with the first load, all others when somebody goes there.
 	{ path: '/', title: 'Overview', icon: 'overview', primary: true, component: Overview },
+	{ path: '/logs', title: 'Logs', icon: 'logs', primary: true, load: () => import('./logs/Logs.svelte') },
 	{ path: '/events', title: 'Events', icon: 'events', primary: true, load: () => import('./events/Events.svelte') },
 ];
