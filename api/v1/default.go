@@ -19,6 +19,7 @@ const (
 	DefaultCooldown         = 10 * time.Minute
 	DefaultDrain            = 30 * time.Second
 	DefaultProgressDeadline = 10 * time.Minute
+	DefaultFixesPerDay      = 5
 )
 
 func orPtr[T any](p **T, def T) {
@@ -99,6 +100,7 @@ func (a *Autofix) setDefaults() {
 	if a != nil {
 		orPtr(&a.Enabled, true)
 		orPtr(&a.Cooldown, Duration(DefaultCooldown))
+		orPtr(&a.MaxPerDay, DefaultFixesPerDay)
 	}
 }
 

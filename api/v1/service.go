@@ -187,14 +187,21 @@ type LogPolicy struct {
 	Retention      *Duration `json:"retention,omitempty" jsonschema_description:"How long rows stay searchable. Default: LOG_RETENTION_DAYS."`
 }
 
-// Autofix says whether and how a coding agent may repair the service.
+// The modes of Autofix.
+const (
+	AutofixPropose = "propose" // a person sees the changes first
+	AutofixApply   = "apply"   // changes are made, verified, and undone when they do not help
+)
+
+// Autofix says whether and how a coding agent may repair the program.
 type Autofix struct {
-	Enabled  *bool     `json:"enabled,omitempty" jsonschema:"default=true"`
-	Agent    string    `json:"agent,omitempty"`
-	Model    string    `json:"model,omitempty"`
-	Mode     string    `json:"mode,omitempty" jsonschema:"enum=propose,enum=apply"`
-	Check    string    `json:"check,omitempty" jsonschema_description:"Command that must exit 0 before a fix is taken."`
-	Cooldown *Duration `json:"cooldown,omitempty" jsonschema_description:"Default: 10m."`
+	Enabled   *bool     `json:"enabled,omitempty" jsonschema:"default=true" jsonschema_description:"Whether failures are repaired without anybody asking. Default: AUTOFIX_ENABLED."`
+	Agent     string    `json:"agent,omitempty" jsonschema_description:"ID of the coding agent, such as opencode. Default: AGENT."`
+	Model     string    `json:"model,omitempty" jsonschema_description:"Model, by its name or an alias such as sonnet. Default: the agent's."`
+	Mode      string    `json:"mode,omitempty" jsonschema:"enum=propose,enum=apply" jsonschema_description:"propose shows the changes and waits for approval; apply makes them, and undoes them when the program does not run well. Default: apply."`
+	Check     string    `json:"check,omitempty" jsonschema_description:"Command that must exit 0 in a copy of the folder before a fix is taken, such as pytest -q."`
+	Cooldown  *Duration `json:"cooldown,omitempty" jsonschema_description:"Least time between two repairs that nobody asked for. Default: 10m."`
+	MaxPerDay *int      `json:"maxPerDay,omitempty" jsonschema:"minimum=0" jsonschema_description:"Repairs in 24 hours that nobody asked for. Default: 5."`
 }
 
 // Phase is a service's state in one word.

@@ -149,9 +149,16 @@ func (c *checker) logs(l LogPolicy) {
 }
 
 func (c *checker) autofix(a *Autofix) {
-	if a != nil && a.Mode != "" {
-		oneOf(c, "spec.autofix.mode", a.Mode, "propose", "apply")
+	if a == nil {
+		return
 	}
+	if a.Mode != "" {
+		oneOf(c, "spec.autofix.mode", a.Mode, AutofixPropose, AutofixApply)
+	}
+	if a.MaxPerDay != nil {
+		c.within("spec.autofix.maxPerDay", int64(*a.MaxPerDay), 0, 1000)
+	}
+	c.text("spec.autofix.check", a.Check)
 }
 
 // Validate implements Object.

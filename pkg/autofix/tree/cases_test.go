@@ -244,7 +244,7 @@ func TestCopyHides(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := mustTake(t, dir, t.TempDir(), nil)
-	base, err := b.CopyTo(t.Context(), to, func(p Name) bool { return p == ".env" })
+	base, err := b.CopyTo(t.Context(), to, nil, func(p Name) bool { return p == ".env" })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -267,7 +267,7 @@ func TestPatchIsGits(t *testing.T) {
 		"edit.py": "a\nb\nc\nd\ne\nf\ng\n", "gone.txt": "x\n", "mode.sh": "#!/bin/sh\n", "link": "-> edit.py", "no newline": "x", "becomes": "file\n", "bin": "a\x00b",
 	})
 	b := mustTake(t, dir, t.TempDir(), nil)
-	base, err := b.CopyTo(t.Context(), work, nil)
+	base, err := b.CopyTo(t.Context(), work, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

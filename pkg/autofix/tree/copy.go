@@ -8,9 +8,12 @@ import (
 	"slices"
 )
 
-// CopyTo copies the backup into dir, an empty folder, with modes and owners, for somebody to work on. What hide names is left out, as
-// it may hold secrets. It returns the state of the copy.
-func (b *Backup) CopyTo(ctx context.Context, dir string, hide func(Name) bool) (*Snapshot, error) {
+// Owner is whom files belong to.
+type Owner struct{ UID, GID int }
+
+// CopyTo copies the backup into dir, an empty folder, with modes, for somebody to work on: owner, or, when that is nil, whoever owns
+// the files. What hide names is left out, as it may hold secrets. It returns the state of the copy.
+func (b *Backup) CopyTo(ctx context.Context, dir string, owner *Owner, hide func(Name) bool) (*Snapshot, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("copy %s: %w", b.Folder, err)
@@ -24,6 +27,10 @@ func (b *Backup) CopyTo(ctx context.Context, dir string, hide func(Name) bool) (
 		}
 		if e.Path != "." && e.Kind != Dir && hide != nil && hide(e.Path) {
 			continue
+		}
+		if owner != nil {
+			e.UID, e.GID = owner.UID, owner.GID
+			e.Mode &^= 0o6000 // nobody is lent another's rights
 		}
 		if e.Hard != "" && out.Find(e.Hard) == nil {
 			e.Hard = "" // its first name is hidden, or this is the first

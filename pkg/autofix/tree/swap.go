@@ -323,6 +323,33 @@ func (s *Swap) parents(root *os.Root, top fs.FileInfo) ([]Entry, error) {
 	return out, nil
 }
 
+// Left returns those of changes that have not been made in a folder yet, and the paths that are neither as they were nor as they shall
+// be.
+func Left(folder string, changes []Change) (left []Change, strange []Name, err error) {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return nil, nil, fmt.Errorf("look at %s: %w", folder, err)
+	}
+	defer root.Close() //nolint:errcheck // it was only read
+	is := func(now, e *Entry) bool {
+		return now == nil && e == nil || now != nil && e != nil && sameContent(now, e)
+	}
+	for _, c := range changes {
+		now, err := look(root, c.Path)
+		switch {
+		case errors.Is(err, ErrChanged):
+			strange = append(strange, c.Path)
+		case err != nil:
+			return nil, nil, fmt.Errorf("look at %s: %w", c.Path, err)
+		case is(now, c.Old):
+			left = append(left, c)
+		case !is(now, c.New):
+			strange = append(strange, c.Path)
+		}
+	}
+	return left, strange, nil
+}
+
 // dropStage removes what was prepared.
 func dropStage(root *os.Root, stage Name) error {
 	if !strings.HasPrefix(string(stage), stagePrefix) || strings.Contains(string(stage), "/") {
