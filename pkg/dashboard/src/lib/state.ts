@@ -24,6 +24,29 @@ export const phaseWord = (phase: Phase | undefined): string => (phase ? (words[p
 
 export const condition = (conditions: Condition[] | undefined, type: string): Condition | undefined => conditions?.find((c) => c.type === type);
 
+/** A condition in a word, and how good it is. */
+export function conditionWord(c: Condition, stopped: boolean): { word: string; tone: Tone } {
+	const yes = c.status === 'True';
+	const words: Record<string, [string, Tone, string, Tone]> = {
+		Ready: ['Ready', 'ok', 'Not ready', stopped ? 'idle' : 'bad'],
+		Progressing: ['On its way', 'busy', 'Settled', 'idle'],
+		Degraded: ['Degraded', 'warn', 'As asked', 'ok'],
+		Exposed: ['Exposed', 'ok', 'Not exposed', stopped ? 'idle' : 'warn'],
+		ManifestValid: ['Manifest in force', 'ok', 'Manifest broken', 'bad'],
+	};
+	const w = words[c.type];
+	if (c.status === 'Unknown') return { word: `${w ? w[0] : c.type}: unknown`, tone: 'idle' };
+	if (!w) return { word: `${c.type}: ${c.status.toLowerCase()}`, tone: 'idle' };
+	return yes ? { word: w[0], tone: w[1] } : { word: w[2], tone: w[3] };
+}
+
+/** How good the news of an event is. */
+export function eventTone(event: { type: string; reason: string }): Tone {
+	if (/^(GaveUp|Failed|AlertCrashLoop)$/.test(event.reason)) return 'bad';
+	if (event.type === 'Warning') return 'warn';
+	return /^(Ready|Recovered|Succeeded|Completed)$/.test(event.reason) ? 'ok' : 'idle';
+}
+
 /** What helps against a trouble. */
 export type Remedy = 'start' | 'restart' | 'manifest' | 'logs' | 'run' | 'caddy';
 

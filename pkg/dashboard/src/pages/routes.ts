@@ -21,9 +21,17 @@ export interface PageRow {
 	load?: () => Promise<{ default: unknown }>;
 }
 
+const service = () => import('./service/Service.svelte');
+
 export const pages: PageRow[] = [
 	// The overview comes with the first load, all others when somebody goes there.
 	{ path: '/', title: 'Overview', icon: 'overview', primary: true, component: Overview },
+	{ path: '/services/:name', title: 'Service', under: '/', load: service },
+	{ path: '/services/:name/:tab', title: 'Service', under: '/', load: service },
+	{ path: '/new', title: 'New service', under: '/', load: () => import('./new/New.svelte') },
 	{ path: '/logs', title: 'Logs', icon: 'logs', primary: true, load: () => import('./logs/Logs.svelte') },
+	{ path: '/caddy', title: 'Caddy', icon: 'caddy', load: () => import('./caddy/Caddy.svelte') },
+	{ path: '/jobs', title: 'Jobs', icon: 'jobs', load: () => import('./jobs/Jobs.svelte') },
+	{ path: '/jobs/:id', title: 'Job', under: '/jobs', load: () => import('./jobs/Jobs.svelte') },
 	{ path: '/events', title: 'Events', icon: 'events', primary: true, load: () => import('./events/Events.svelte') },
 ];

@@ -366,3 +366,38 @@ export interface FlatService {
 	created_at: string;
 	updated_at: string;
 }
+
+/** How services are reached through Caddy. */
+export interface Routes {
+	mode: 'file' | 'api' | 'managed' | 'off';
+	state: 'off' | 'idle' | 'pending' | 'serving' | 'unreachable' | 'rejected';
+	message: string;
+	admin: string;
+	file?: string;
+	reloads: number;
+	healed: number;
+	last_reload: string | null;
+	last_error: string;
+	last_error_at: string | null;
+	drift: string;
+	drift_at: string | null;
+	dashboard?: string;
+	routes: Route[];
+}
+
+export interface Route {
+	service: string;
+	url: string;
+	host: string;
+	port: number;
+	path: string;
+	tls: string;
+	upstreams: string[];
+	stopped: boolean;
+	served: boolean;
+	exposed: Condition | null;
+	answers: boolean | null;
+	answer: string;
+	checked_at: string | null;
+	milliseconds: number;
+}

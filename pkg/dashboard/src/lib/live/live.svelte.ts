@@ -219,10 +219,10 @@ class Live {
 }
 
 /** merge joins two lists of events, newest first, each event once. */
-export function merge(a: Event[], b: Event[]): Event[] {
+export function merge(a: Event[], b: Event[], most = EVENTS): Event[] {
 	const byId = new Map<number, Event>();
 	for (const e of [...a, ...b]) byId.set(e.id, e);
-	return [...byId.values()].sort((x, y) => y.id - x.id).slice(0, EVENTS);
+	return [...byId.values()].sort((x, y) => y.id - x.id).slice(0, most);
 }
 
 export const live = new Live();
