@@ -60,7 +60,6 @@ func (k *Keeper) adopt(from inheritance) {
 	k.mu.Lock()
 	for _, e := range from.entries {
 		r := &run{entry: *e, pidfd: -1}
-		r.Earlier = r.Run.Dropped
 		r.cgroup = cgroup{path: r.Run.Cgroup, limits: r.Limits}
 		k.addLocked(r)
 		k.changedLocked(r)
@@ -71,8 +70,14 @@ func (k *Keeper) adopt(from inheritance) {
 	}
 	k.mu.Unlock()
 	k.findUnrecorded(runs)
+	adoptions := make([]*adoption, 0, len(runs))
 	for _, r := range runs {
-		k.adoptRun(r, from.fds)
+		adoptions = append(adoptions, k.reopen(r, from.fds))
+	}
+	k.slate.sweep()
+	recoverStreams(adoptions)
+	for _, a := range adoptions {
+		k.adoptRun(a)
 	}
 	k.removeStrays()
 	k.reap()
@@ -94,27 +99,40 @@ func (k *Keeper) findUnrecorded(runs []*run) {
 		if p.pid != p.sid || p.dead() {
 			continue
 		}
-		r := missing[environRunID(p.pid, k.dir)]
+		id, _ := environRunID(p.pid, k.dir)
+		r := missing[id]
 		if r != nil && (r.Run.PID == 0 || p.ticks < r.Ticks) {
 			r.Run.PID, r.Ticks = p.pid, p.ticks
 		}
 	}
 }
 
-// adoptRun takes over one live run.
-func (k *Keeper) adoptRun(r *run, held map[process.RunID]heldFDs) {
-	fds, handed := held[r.Run.ID]
-	if !handed {
-		fds = heldFDs{Out: -1, Err: -1, Pidfd: -1}
+// adoption is a live run that is taken over.
+type adoption struct {
+	*run
+	leader proc
+	same   bool // the leader lives
+	handed bool // the run came over an upgrade
+	fds    heldFDs
+	spent  [2]*stream // outputs that cannot be opened any more, but of which something may be in the slate
+}
+
+// reopen opens the output of a live run.
+func (k *Keeper) reopen(r *run, held map[process.RunID]heldFDs) *adoption {
+	a := &adoption{run: r}
+	a.fds, a.handed = held[r.Run.ID]
+	if !a.handed {
+		a.fds = heldFDs{Out: -1, Err: -1, Pidfd: -1}
 	}
-	p, there := readProc(r.Run.PID)
-	same := there && r.Run.PID > 0 && p.ticks == r.Ticks
+	there := false
+	a.leader, there = readProc(r.Run.PID)
+	a.same = there && r.Run.PID > 0 && a.leader.ticks == r.Ticks
 	leader := 0
-	if same {
+	if a.same {
 		leader = r.Run.PID
 	}
-	output := [2]int{fds.Out, fds.Err}
-	if !handed && r.Fifo != "" {
+	output := [2]int{a.fds.Out, a.fds.Err}
+	if !a.handed && r.Fifo != "" {
 		for i, name := range fifoNames {
 			fd, err := openFifo(r.Fifo+name.suffix, leader, i+1)
 			if err != nil && !errors.Is(err, unix.ENOENT) {
@@ -126,8 +144,73 @@ func (k *Keeper) adoptRun(r *run, held map[process.RunID]heldFDs) {
 			output[i] = fd
 		}
 	}
-	k.openStreams(r, output, true)
+	r.slot = k.slate.take(r.Fifo)
+	k.openStreams(r, output)
+	noted := r.slot != nil && r.slot.old
+	if !noted {
+		r.Earlier = r.Run.Dropped // else what was dropped in all is noted, of each output
+	}
+	for i, s := range r.streams {
+		if s == nil && noted {
+			s = k.newStream(r, i, -1)
+			a.spent[i] = s
+		}
+		if s == nil {
+			continue
+		}
+		s.resumes = true
+		s.orphan = !a.same && !a.handed
+	}
+	return a
+}
 
+// recoverStreams ends what the last keeper was at, of all runs, before anything else is read: that would go where what is to
+// be recovered lies.
+func recoverStreams(adoptions []*adoption) {
+	type found struct {
+		s *stream
+		n note
+	}
+	var begun, others []found
+	for _, a := range adoptions {
+		for i, s := range a.streams {
+			if s == nil {
+				s = a.spent[i]
+			}
+			switch {
+			case s == nil:
+			case a.slot != nil && a.slot.old:
+				f := found{s, a.slot.read(i)}
+				s.remember(&f.n)
+				if f.n.phase == writing || f.n.phase == closing {
+					begun = append(begun, f) // whoever has written to a file goes on before others write to it
+				} else {
+					others = append(others, f)
+				}
+			case !a.handed:
+				s.admit(noNoteText)
+			}
+		}
+	}
+	for _, f := range append(begun, others...) {
+		f.s.recover(&f.n)
+	}
+}
+
+// adoptRun takes over one live run.
+func (k *Keeper) adoptRun(a *adoption) {
+	r, p, same, handed, fds := a.run, a.leader, a.same, a.handed, a.fds
+	for _, s := range r.streams {
+		if s != nil && s.total.Bytes > 0 {
+			s.report(s.total)
+		}
+	}
+	for _, s := range a.spent {
+		if s != nil {
+			s.close()
+		}
+	}
+	r.watch()
 	switch {
 	case r.Leader != nil: // what it left behind was being ended
 		r.reaped = true

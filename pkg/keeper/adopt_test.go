@@ -17,7 +17,11 @@ import (
 // kill ends the keeper the hard way and waits until it is gone.
 func (h *house) kill() {
 	h.t.Helper()
-	pid := h.pid()
+	h.killPID(h.pid())
+}
+
+func (h *house) killPID(pid int) {
+	h.t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		h.t.Fatal(err)
 	}

@@ -2,12 +2,16 @@ package keeper
 
 import (
 	"bytes"
+	"errors"
+	"syscall"
 	"time"
 )
 
 // failed notes why output cannot be kept at present, and leaves the disk alone for a while.
 func (s *stream) failed(err error, now time.Time) {
 	s.pending.Reason, s.total.Reason = errnoText(err), errnoText(err)
+	s.errno = syscall.EIO // a later keeper knows no better word for what is no errno
+	_ = errors.As(err, &s.errno)
 	s.retryAt = now.Add(recheck)
 }
 

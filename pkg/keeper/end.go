@@ -274,6 +274,8 @@ func (k *Keeper) finish(r *run, left []string) {
 		delete(k.slots, r.Run.Slot)
 	}
 	k.journal.append(record{Op: opExit, ID: r.Run.ID, Exit: &e})
+	k.slate.put(r.slot)
+	r.slot = nil
 	k.changedLocked(r)
 	k.janitor.add(r) // before a shutdown may find that nothing lives
 	k.mu.Unlock()

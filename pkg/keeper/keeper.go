@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -26,6 +27,7 @@ type Keeper struct {
 	log     func(format string, args ...any)
 
 	poll    *poller
+	slate   *slate
 	pool    bufferPool
 	files   *logFiles
 	spawner *spawner
@@ -75,6 +77,7 @@ type run struct {
 	pidfd   int  // of an adopted leader, else -1
 	token   uint64
 	streams [2]*stream
+	slot    *slot              // what is noted of the streams
 	lost    [2]process.Dropped // dropped by streams, in all
 	cgroup  cgroup
 	kill    *time.Timer
@@ -92,10 +95,18 @@ func newKeeper(dir, version string, useCgroups bool, log func(string, ...any)) (
 	if err != nil {
 		return nil, err
 	}
+	sl, err := openSlate(filepath.Join(fifos, "slate"))
+	if err != nil {
+		return nil, err
+	}
+	if !sl.shared() {
+		log("%s is not in memory, or that is full: should this keeper be killed, the block of output that it has in hand is lost", fifos)
+	}
 	k := &Keeper{
 		dir: dir, fifos: fifos, version: version, boot: bootID(), log: log,
 		poll:     poll,
-		pool:     newBufferPool(pumpWorkers()),
+		slate:    sl,
+		pool:     newBufferPool(pumpWorkers(), sl),
 		files:    &logFiles{files: map[string]*logFile{}},
 		spawner:  &spawner{oom: newOOMGuard()},
 		groups:   &cgroups{},
@@ -117,8 +128,11 @@ func newKeeper(dir, version string, useCgroups bool, log func(string, ...any)) (
 	return k, nil
 }
 
+// maxWorkers is how many blocks are moved at once at most.
+const maxWorkers = 4
+
 // pumpWorkers is how many blocks are moved at once: one program that floods a slow disk leaves room for the others.
-func pumpWorkers() int { return max(2, min(4, runtime.NumCPU())) }
+func pumpWorkers() int { return max(2, min(maxWorkers, runtime.NumCPU())) }
 
 // begin starts the workers and takes over what an earlier keeper left.
 func (k *Keeper) begin(from inheritance) {

@@ -40,6 +40,7 @@ type logFile struct {
 	midLine  bool    // the file's last byte is not a newline
 	owner    *stream // who wrote that unfinished line
 	checked  time.Time
+	replay   int64 // so much of what is written next is in the file already: see stream.recover
 }
 
 // logFiles are the open log files by path.
@@ -146,6 +147,12 @@ func (f *logFile) endsMidLine() bool {
 // writeLocked writes whole and unfinished lines. What it returns was written; with an error the rest was not.
 func (f *logFile) writeLocked(p []byte) (int, error) {
 	written := 0
+	if f.replay > 0 && len(p) > 0 {
+		written = int(min(f.replay, int64(len(p))))
+		f.replay -= int64(written)
+		f.size += int64(written)
+		f.midLine = p[written-1] != '\n'
+	}
 	for written < len(p) {
 		n, err := unix.Write(f.fd, p[written:])
 		if n > 0 {
@@ -177,6 +184,9 @@ func (f *logFile) truncateLocked(size int64) bool {
 // rotateLocked moves FILE to FILE.1, FILE.1 to FILE.2 and so on, and drops the oldest. It is called between two lines. When
 // the file cannot be moved it is written on, and the next attempt comes after recheck.
 func (f *logFile) rotateLocked(now time.Time) error {
+	if f.replay > 0 {
+		return nil // more was written behind this place: it could not be moved then
+	}
 	var err error
 	backups := int(f.backups.Load())
 	if backups <= 0 {

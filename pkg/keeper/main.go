@@ -234,6 +234,7 @@ func (k *Keeper) close() {
 	k.spawner.close()
 	k.janitor.tidy()
 	k.groups.close()
+	k.slate.remove()
 	_ = unix.Rmdir(k.fifos) // not empty when something is left
 	_ = k.listener.Close()  // removes the socket
 }

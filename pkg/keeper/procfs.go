@@ -89,12 +89,12 @@ func processTable() []proc {
 }
 
 // environRunID finds the run in a process's environment as it was at its exec; "" where the keeper of dir did not start it.
-func environRunID(pid int, dir string) process.RunID {
+// known is false where there is no environment, which is so for a moment of each exec.
+func environRunID(pid int, dir string) (id process.RunID, known bool) {
 	raw, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
-	if err != nil {
-		return ""
+	if err != nil || len(raw) == 0 {
+		return "", false
 	}
-	var id process.RunID
 	ours := false
 	for v := range bytes.SplitSeq(raw, []byte{0}) {
 		if value, ok := bytes.CutPrefix(v, []byte(runIDVariable+"=")); ok {
@@ -105,9 +105,9 @@ func environRunID(pid int, dir string) process.RunID {
 		}
 	}
 	if !ours {
-		return ""
+		return "", true
 	}
-	return id
+	return id, true
 }
 
 // leaders are the runs that a scan tells apart: the leader's pid and when it started.
@@ -238,11 +238,18 @@ func (a *attribution) find(p *proc) process.RunID {
 	if p.dead() {
 		return ""
 	}
+	const kthreadd = 2 // the parent of the kernel's own
+	if p.ppid == kthreadd {
+		return ""
+	}
 	e, ok := a.before[p.pid]
 	if !ok || e.ticks != p.ticks {
-		e = seen{ticks: p.ticks, id: environRunID(p.pid, a.dir)}
+		e = seen{ticks: p.ticks}
+		e.id, ok = environRunID(p.pid, a.dir)
 	}
-	a.environ[p.pid] = e
+	if ok {
+		a.environ[p.pid] = e
+	}
 	if _, ours := a.since[e.id]; ours {
 		return e.id
 	}

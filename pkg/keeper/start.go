@@ -89,6 +89,7 @@ func (k *Keeper) launch(spec *process.Spec, fifo string) (_ *run, err error) {
 		return nil, refuse(process.ReasonNoResources, "the output pipes cannot be made: %v", err)
 	}
 	p.files = pipes.theirs
+	r.slot = k.slate.take(fifo) // before the journal: a run without notes is one of a keeper that had no memory for them
 	r.cgroup, r.Run.Warnings = k.groups.create(spec.ID, spec.Limits)
 	p.cgroup = r.cgroup
 	r.Run.Cgroup, r.Limits = r.cgroup.path, r.cgroup.limits
@@ -103,6 +104,7 @@ func (k *Keeper) launch(spec *process.Spec, fifo string) (_ *run, err error) {
 		k.mu.Unlock()
 		pipes.closeOurs()
 		r.removeFifos()
+		k.slate.put(r.slot)
 		_ = r.cgroup.remove() // the next start of the run tries again
 		return nil, explain(p, spec, err)
 	}
@@ -121,7 +123,8 @@ func (k *Keeper) forkAndRegister(p *program, r *run, output [2]int) error {
 	now := time.Now()
 	r.cgroup = p.cgroup
 	r.Run.Cgroup = r.cgroup.path
-	k.openStreams(r, output, false)
+	k.openStreams(r, output)
+	r.watch()
 	stat, _ := readProc(pid) // there even as a zombie: nobody has reaped it
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -193,29 +196,39 @@ func (r *run) removeFifos() {
 	}
 }
 
-// openStreams begins to read a run's output. A descriptor of -1 stands for an output that is at its end.
-func (k *Keeper) openStreams(r *run, fds [2]int, resumes bool) {
+// openStreams makes the streams of a run, which read nothing yet. A descriptor of -1 stands for an output that is at its end.
+func (k *Keeper) openStreams(r *run, fds [2]int) {
 	var made [2]*stream
 	for i, fd := range fds {
-		if fd < 0 {
-			continue
+		if fd >= 0 {
+			made[i] = k.newStream(r, i, fd)
 		}
-		size, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
-		if err != nil {
-			size = 64 << 10
-		}
-		s := &stream{
-			file: k.files.get(r.Logs, fifoNames[i].log), poll: k.poll, pool: k.pool, gate: &k.gate,
-			grow: k.pipes.grow, resumes: resumes, fd: fd, size: size, eof: make(chan struct{}),
-		}
-		s.report = func(d process.Dropped) { k.dropped(r, i, d) }
-		s.atEOF = func() { k.pipes.shrunk(s.size); k.files.put(s.file) }
-		made[i] = s
 	}
 	k.mu.Lock()
 	r.streams = made
 	k.mu.Unlock()
-	for _, s := range made {
+}
+
+func (k *Keeper) newStream(r *run, i, fd int) *stream {
+	size, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+	if err != nil {
+		size = 64 << 10
+	}
+	s := &stream{
+		file: k.files.get(r.Logs, fifoNames[i].log), poll: k.poll, pool: k.pool, gate: &k.gate,
+		grow: k.pipes.grow, slate: k.slate, output: i, fd: fd, size: size, eof: make(chan struct{}),
+	}
+	if r.slot != nil {
+		s.notes = r.slot
+	}
+	s.report = func(d process.Dropped) { k.dropped(r, i, d) }
+	s.atEOF = func() { k.pipes.shrunk(s.size); k.files.put(s.file) }
+	return s
+}
+
+// watch begins to read a run's output.
+func (r *run) watch() {
+	for _, s := range r.streams {
 		if s != nil {
 			s.watch()
 		}

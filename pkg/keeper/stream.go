@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -29,15 +30,20 @@ const (
 )
 
 // buffers are what one worker needs to move a block from a pipe to a file.
-type buffers struct{ in, out []byte }
+type buffers struct {
+	index int // of the block of the slate
+	slate *slate
+	in    []byte // the block
+	out   []byte
+}
 
 // bufferPool bounds how many blocks are under way at once, and with it the memory for all services together.
 type bufferPool chan *buffers
 
-func newBufferPool(n int) bufferPool {
+func newBufferPool(n int, sl *slate) bufferPool {
 	p := make(bufferPool, n)
-	for range n {
-		p <- &buffers{}
+	for i := range n {
+		p <- &buffers{index: i, slate: sl}
 	}
 	return p
 }
@@ -45,10 +51,24 @@ func newBufferPool(n int) bufferPool {
 func (p bufferPool) get() *buffers {
 	b := <-p
 	if b.in == nil {
-		b.in = make([]byte, blockSize)
-		b.out = make([]byte, 0, blockSize+blockSize/2+maxLine+2*prefixLen)
+		if b.in = b.slate.block(b.index); b.in == nil {
+			b.in = make([]byte, firstRoom) // no room there: the next keeper finds a block that was never filled
+		}
+		b.out = newOutput()
 	}
 	return b
+}
+
+func newOutput() []byte { return make([]byte, 0, blockSize+blockSize/2+maxLine+2*prefixLen) }
+
+// room returns the block with room for n bytes, or for fewer.
+func (b *buffers) room(n int) []byte {
+	if n > len(b.in) && len(b.in) < blockSize {
+		if all := b.slate.grow(b.index); all != nil {
+			b.in = all
+		}
+	}
+	return b.in[:min(n, len(b.in))]
 }
 
 func (p bufferPool) put(b *buffers) { p <- b }
@@ -58,7 +78,11 @@ func (p bufferPool) put(b *buffers) { p <- b }
 // A line is "[time] text". What has come of an unfinished line is written at once, so that nothing waits in memory, and
 // its rest is appended later. Where that is not possible (the line has reached maxLine, another run has written to the
 // file, the file was replaced) the rest is on a line "[time]+text", to be read as one with the line before it. Bytes are
-// kept as they are. A keeper that takes over finds out by the file's last byte whether a line is unfinished.
+// kept as they are.
+//
+// A line "[time]!text" is the keeper's own word, about output that is not there.
+//
+// Before each step it is noted what is about to be done (see slate), so that the next keeper can finish it: recover.
 type stream struct {
 	file    *logFile
 	poll    *poller
@@ -68,6 +92,9 @@ type stream struct {
 	report  func(d process.Dropped) // tells what was dropped in all
 	atEOF   func()                  // called once, when no writer is left
 	resumes bool                    // a former keeper may have left our unfinished line
+	slate   *slate
+	notes   notebook // nil where there is no room for them
+	output  int      // 0 for stdout, 1 for stderr
 
 	mu     sync.Mutex
 	fd     int
@@ -82,8 +109,30 @@ type stream struct {
 	skip    bool // the rest of the present line is dropped, for its beginning was
 	pending process.Dropped
 	total   process.Dropped
+	errno   syscall.Errno // the reason of both
 	retryAt time.Time
 	said    time.Time
+	task    task
+	kept    place // where our last block has ended
+	orphan  bool  // the program has ended unseen, and nothing was read since
+}
+
+// notebook is what a stream notes in: a slot.
+type notebook interface{ write(output int, n *note) }
+
+// task is the block that is under way.
+type task struct {
+	block, size int
+	at          time.Time
+	limit       int64 // where the file is rotated
+}
+
+// place is an end of a file.
+type place struct {
+	dev, ino uint64
+	size     int64
+	mine     bool // it is in the middle of our line
+	foreign  bool // of another's
 }
 
 // watch begins to read.
@@ -130,18 +179,31 @@ func (s *stream) rearmLocked() { _ = s.poll.rearm(s.fd, s.token, unix.EPOLLIN) }
 
 // stepLocked moves one block and returns its size; 0 when there is none, or no more.
 func (s *stream) stepLocked(b *buffers) int {
+	// What a read will return has to be known before it, so that it can be noted. One byte where there seems to be none:
+	// only a read tells the end.
+	waiting, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ)
+	if err != nil || waiting < 1 {
+		waiting = 1
+	}
+	block := b.room(waiting)
+	s.task = task{block: b.index, size: len(block), at: time.Now(), limit: s.file.max.Load()}
+	s.slate.guard(block)
+	s.jot(reading, 0)
 	for {
-		n, err := unix.Read(s.fd, b.in)
+		n, err := unix.Read(s.fd, block)
 		switch {
 		case n > 0:
-			s.feed(b.in[:n], time.Now(), b.out)
+			s.task.size, s.orphan = n, false
+			s.feed(block[:n], s.task.at, b.out)
 			if n >= s.size-s.size/4 && s.size < pipeSize && s.grow(s.fd, pipeSize) {
 				s.size = pipeSize
 			}
 			return n
 		case err == unix.EINTR:
 			continue
-		case n == 0 && err == nil:
+		}
+		s.jot(idle, 0)
+		if n == 0 && err == nil {
 			s.closeLocked()
 		}
 		return 0 // the end, or nothing at present
@@ -175,6 +237,9 @@ func (s *stream) closeLocked() {
 		return
 	}
 	s.closed = true
+	if s.orphan {
+		s.admit(noEndText)
+	}
 	s.finish(time.Now())
 	s.poll.remove(s.fd, s.token)
 	_ = unix.Close(s.fd)
@@ -186,40 +251,57 @@ func (s *stream) closeLocked() {
 
 // finish ends an unfinished line and says what was dropped.
 func (s *stream) finish(now time.Time) {
+	s.file.mu.Lock()
+	defer s.file.mu.Unlock()
+	s.task = task{at: now}
+	s.finishLocked(now)
+	if s.total.Bytes > 0 {
+		s.report(s.total)
+	}
+}
+
+func (s *stream) finishLocked(now time.Time) {
 	f := s.file
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if s.skip {
 		s.pending.Lines++
 		s.total.Lines++
+		s.skip = false
 	}
 	mine := s.begun && f.midLine && f.owner == s
 	if (mine || s.pending.Bytes > 0 || s.resumes) && f.readyLocked(now) == nil {
-		if f.midLine && (f.owner == s || f.owner == nil && s.resumes) {
-			_, _ = f.writeLocked([]byte{'\n'}) // on a full disk the next writer does it
+		s.claimLocked()
+		s.jotLocked(closing, 0)
+		if f.midLine && f.owner == s {
+			if _, err := f.writeLocked([]byte{'\n'}); err == nil { // on a full disk the next writer does it
+				s.begun = false
+				s.jotLocked(closing, 0)
+			}
 		}
 		if s.pending.Bytes > 0 {
 			_ = s.markLocked(now) // Run.Dropped says it in any case
 		}
 	}
-	if s.total.Bytes > 0 {
-		s.report(s.total)
-	}
 	if f.owner == s {
 		f.owner = nil
 	}
+	s.begun, s.length = false, 0
+	s.jotLocked(idle, 0)
 }
 
 // feed writes a block that was read at now. out is scratch space.
 func (s *stream) feed(block []byte, now time.Time, out []byte) {
-	f := s.file
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	s.file.mu.Lock()
+	defer s.file.mu.Unlock()
+	s.feedLocked(block, now, out)
+	s.jotLocked(idle, 0)
+}
+
+func (s *stream) feedLocked(block []byte, now time.Time, out []byte) {
 	if s.pending.Bytes > 0 && now.Before(s.retryAt) {
 		s.drop(block, now)
 		return
 	}
-	if err := s.prepareLocked(now); err != nil {
+	if err := s.prepareLocked(now, len(block)); err != nil {
 		s.failed(err, now)
 		s.drop(block, now)
 		return
@@ -242,26 +324,39 @@ func (s *stream) feed(block []byte, now time.Time, out []byte) {
 			s.drop(block, now)
 			return
 		}
+		s.jotLocked(writing, s.task.size-len(block))
 	}
 	s.linesLocked(block, now, out)
 }
 
-// prepareLocked makes the file ready for the continuation of our own line, or for a new one.
-func (s *stream) prepareLocked(now time.Time) error {
+// prepareLocked makes the file ready for the continuation of our own line, or for a new one. left is how much of the block
+// is to be written.
+func (s *stream) prepareLocked(now time.Time, left int) error {
 	f := s.file
 	if err := f.readyLocked(now); err != nil {
 		return err
 	}
-	if f.midLine && f.owner == nil && s.resumes {
-		f.owner, s.begun = s, true
-	}
-	s.resumes = false
+	s.claimLocked()
+	s.jotLocked(writing, s.task.size-left)
 	if f.midLine && f.owner != s {
 		if _, err := f.writeLocked([]byte{'\n'}); err != nil {
 			return err
 		}
+		s.jotLocked(writing, s.task.size-left)
 	}
 	return nil
+}
+
+// claimLocked takes the unfinished line at the end of a file that was just opened for the one that a former keeper has left
+// of us.
+func (s *stream) claimLocked() {
+	f := s.file
+	known := s.kept.ino != 0
+	ours := !known || s.kept.ino == f.ino && s.kept.dev == f.dev && s.kept.size == f.size
+	if s.resumes && f.midLine && f.owner == nil && ours {
+		f.owner, s.begun = s, true
+	}
+	s.resumes = false
 }
 
 // linesLocked writes the lines of a block, in as few writes as there are files to write to.
@@ -274,7 +369,7 @@ func (s *stream) linesLocked(block []byte, now time.Time, out []byte) {
 		out = appendContinued(out, &head)
 	}
 	full := cap(out) - maxLine - 2*prefixLen
-	limit := f.max.Load()
+	limit := s.task.limit
 	for len(block) > 0 {
 		n := bytes.IndexByte(block, '\n') + 1
 		whole := n > 0
@@ -293,6 +388,7 @@ func (s *stream) linesLocked(block []byte, now time.Time, out []byte) {
 					s.drop(block, now)
 					return
 				}
+				s.jotLocked(writing, s.task.size-len(block))
 			}
 			out = append(out, head[:]...)
 			s.length = 0
@@ -330,6 +426,9 @@ func (s *stream) flushLocked(out, rest []byte, now time.Time) bool {
 	n, err := f.writeLocked(out)
 	f.owner = s
 	if err == nil {
+		if len(rest) > 0 {
+			s.jotLocked(writing, s.task.size-len(rest))
+		}
 		return true
 	}
 	// A line is there whole or not at all, except for one of which a part was there before.
@@ -362,17 +461,23 @@ func appendContinued(out []byte, head *[prefixLen]byte) []byte {
 	return out
 }
 
+// appendWord appends a line of the keeper's own: "[time]!text".
+func appendWord(out []byte, now time.Time, format string, args ...any) []byte {
+	var head [prefixLen]byte
+	makePrefix(&head, now)
+	head[prefixLen-1] = '!'
+	out = append(out, head[:]...)
+	return append(fmt.Appendf(out, format, args...), '\n')
+}
+
 // markLocked writes the line that stands for what was dropped.
 func (s *stream) markLocked(now time.Time) error {
 	f := s.file
-	var head [prefixLen]byte
-	makePrefix(&head, now)
 	var line []byte
 	if f.midLine {
 		line = append(line, '\n')
 	}
-	line = append(line, head[:]...)
-	line = fmt.Appendf(line, "supervisor: dropped %d lines (%d bytes) of this output: %s\n", s.pending.Lines, s.pending.Bytes, s.pending.Reason)
+	line = appendWord(line, now, "supervisor: dropped %d lines (%d bytes) of this output: %s", s.pending.Lines, s.pending.Bytes, s.pending.Reason)
 	before, mid := f.size, f.midLine
 	if n, err := f.writeLocked(line); err != nil {
 		if n > 0 && f.truncateLocked(before) {

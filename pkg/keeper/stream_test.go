@@ -33,6 +33,7 @@ func newDesk(files *logFiles, spec process.LogSpec) *desk {
 }
 
 func (d *desk) print(text string) {
+	d.task = task{size: len(text), at: d.now, limit: d.file.max.Load()}
 	d.feed([]byte(text), d.now, make([]byte, 0, 2*maxLine+4*prefixLen))
 }
 
@@ -301,7 +302,11 @@ func TestStreamsAreServedInTurn(t *testing.T) {
 		workers.Go(poll.run)
 	}
 	defer func() { poll.close(); workers.Wait() }()
-	dir, files, pool := t.TempDir(), noFiles(), newBufferPool(2)
+	sl, err := openSlate("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, files, pool := t.TempDir(), noFiles(), newBufferPool(2, sl)
 	open := func(name string) (*stream, *os.File) {
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -318,7 +323,7 @@ func TestStreamsAreServedInTurn(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := &stream{
-			file: files.get(process.LogSpec{Dir: filepath.Join(dir, name), Backups: 1}, "stdout"), fd: fd, size: 64 << 10, poll: poll, pool: pool,
+			file: files.get(process.LogSpec{Dir: filepath.Join(dir, name), Backups: 1}, "stdout"), fd: fd, size: 64 << 10, poll: poll, pool: pool, slate: sl,
 			gate: &gate{}, grow: func(int, int) bool { return false }, eof: make(chan struct{}), report: func(process.Dropped) {},
 		}
 		s.watch()

@@ -19,8 +19,14 @@ func (k *Keeper) members(r *run) []proc {
 		}
 	}
 	if r.cgroup.path == "" || (len(found) == 0 && !r.silent()) {
-		for _, p := range k.scan.look()[r.Run.ID] {
-			found[p.pid] = p
+		// A walk takes its time: whoever was forked behind it by somebody who is gone before it comes is in the next one.
+		for range 2 {
+			for _, p := range k.scan.look()[r.Run.ID] {
+				found[p.pid] = p
+			}
+			if len(found) > 0 {
+				break
+			}
 		}
 	}
 	k.mu.Lock()

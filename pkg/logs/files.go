@@ -185,10 +185,10 @@ func lastLines(text []byte, s Stream, n int, since time.Time) []Line {
 	for len(text) > 0 {
 		line, next, closed := nextLine(text, 0, true)
 		open := closed && text[next-1] != '\n'
-		at, cont, rest, ok := st.parse(line)
+		at, kind, rest, ok := st.parse(line)
 		text = text[next:]
 		switch {
-		case cont && len(out) > 0:
+		case kind == restLine && len(out) > 0:
 			last := &out[len(out)-1]
 			last.Text += string(rest)
 			last.Open = open

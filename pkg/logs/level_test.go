@@ -125,14 +125,15 @@ func FuzzStripANSI(f *testing.F) {
 func FuzzStamp(f *testing.F) {
 	f.Add([]byte("[2026-01-02T15:04:05.123456789Z] x"))
 	f.Add([]byte("[2026-01-02T15:04:05.123456789Z]+x"))
+	f.Add([]byte("[2026-01-02T15:04:05.123456789Z]!x"))
 	f.Add([]byte("[2026-01-02T15:04:05Z] x"))
 	f.Add([]byte("[2026-01-02T15:04:05+02:00]"))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		var s, again stamps
-		at, cont, text, ok := s.parse(line)
-		at2, cont2, text2, ok2 := s.parse(line) // from memory
+		at, kind, text, ok := s.parse(line)
+		at2, kind2, text2, ok2 := s.parse(line) // from memory
 		at3, _, _, _ := again.parse(line)
-		if at != at2 || at != at3 || cont != cont2 || string(text) != string(text2) || ok != ok2 {
+		if at != at2 || at != at3 || kind != kind2 || string(text) != string(text2) || ok != ok2 {
 			t.Fatalf("%q is read in two ways", line)
 		}
 		if !ok && string(text) != string(line) {

@@ -141,6 +141,12 @@ func (f *follower) merge() {
 // judge makes a row of an entry, or counts it when the budget of its service is used up.
 func (f *follower) judge(p *piece, e *entry) {
 	st := e.stream
+	if e.word {
+		f.tell(st, e.at)
+		f.rows = append(f.rows, row{service: st.service.id, level: Warning, kind: st.kind() | kindMarker, at: e.at, text: e.text, skipped: droppedLines(e.text)})
+		st.lastAt = e.at
+		return
+	}
 	if !st.service.bucket.take(e.lines, e.at) {
 		st.count(p.file, e.from, e.end-e.from, int64(e.lines), overBudget)
 		return

@@ -30,6 +30,7 @@ type entry struct {
 	level  Level
 	lines  int
 	cont   bool // the first line is the rest of one
+	word   bool // it is the keeper's own
 	text   []byte
 	from   int64 // offsets in the file
 	end    int64
@@ -80,7 +81,8 @@ func (s *scanner) scan(in scanInput, out []entry) (entries []entry, rest, wait i
 		if !ok {
 			break
 		}
-		stamp, cont, text, stamped := s.stamps.parse(line)
+		stamp, kind, text, stamped := s.stamps.parse(line)
+		cont, word := kind == restLine, kind == wordLine
 		if stamped {
 			at = stamp
 		} else if len(text) == 0 {
@@ -88,7 +90,7 @@ func (s *scanner) scan(in scanInput, out []entry) (entries []entry, rest, wait i
 			pos = next
 			continue
 		}
-		if isOpen && s.goesOn(&e, cont, text, at, next-pos) {
+		if isOpen && !word && !e.word && s.goesOn(&e, cont, text, at, next-pos) {
 			if from < 0 {
 				from = len(s.joined)
 				s.joined = append(s.joined, e.text...)
@@ -110,8 +112,11 @@ func (s *scanner) scan(in scanInput, out []entry) (entries []entry, rest, wait i
 			stream: in.stream, at: at, last: at, lines: 1, cont: cont, text: text,
 			level: s.grouper.begin(text, in.stream.name), from: in.base + int64(pos), end: in.base + int64(next),
 		}
-		if cont {
+		switch {
+		case cont:
 			e.lines = 0
+		case word:
+			e.word, e.level = true, Warning
 		}
 		pos = next
 	}

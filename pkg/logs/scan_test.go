@@ -14,7 +14,7 @@ import (
 func stamped(lines ...string) string {
 	var b strings.Builder
 	for _, l := range lines {
-		if strings.HasPrefix(l, "+") {
+		if strings.HasPrefix(l, "+") || strings.HasPrefix(l, "!") {
 			b.WriteString("[2026-01-02T15:04:05.000000000Z]" + l + "\n")
 			continue
 		}
@@ -72,6 +72,7 @@ func TestEntries(t *testing.T) {
 		},
 		{"json", []string{"{", `  "a": 1`, "}", "x"}, []string{"info {\n  \"a\": 1\n}", "info x"}},
 		{"one line of two", []string{"long", "+er", "x"}, []string{"info longer", "info x"}},
+		{"the keeper's word", []string{"a", "!supervisor: dropped 3 lines", "  b"}, []string{"info a", "warning supervisor: dropped 3 lines", "info   b"}},
 		{"empty lines", []string{"a", "", "b"}, []string{"info a", "info ", "info b"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -137,14 +138,16 @@ func TestAnOpenEntryWaits(t *testing.T) {
 
 func TestCountLines(t *testing.T) {
 	for text, want := range map[string]int64{
-		"":                                0,
-		stamped("a", "b"):                 2,
-		stamped("a", "+b", "+c", "d"):     2,
-		stamped("a ]+ b", "x [y]+ z"):     2,
-		stamped("+rest", "a"):             1,
-		stamped("a") + "unfinished":       2,
-		"[a]+\n":                          1,
-		stamped("[2026-01-02T15:04:05]+"): 1,
+		"":                            0,
+		stamped("a", "b"):             2,
+		stamped("a", "+b", "+c", "d"): 2,
+		stamped("a ]+ b", "x [y]+ z"): 2,
+		stamped("+rest", "a"):         1,
+		stamped("a", "!supervisor: dropped 40 lines (9 bytes)", "supervisor: dropped 7 lines"): 42,
+		stamped("!supervisor: something else"):                                                 0,
+		stamped("a") + "unfinished":                                                            2,
+		"[a]+\n":                                                                               1,
+		stamped("[2026-01-02T15:04:05]+"):                                                      1,
 	} {
 		if got := countLines([]byte(text)); got != want {
 			t.Errorf("%q: %d, want %d", text, got, want)

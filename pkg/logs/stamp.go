@@ -2,6 +2,7 @@ package logs
 
 import (
 	"bytes"
+	"strconv"
 	"time"
 )
 
@@ -20,27 +21,34 @@ type stamps struct {
 	at   int64
 }
 
-// parse splits "[time] text", or "[time]+text" for the rest of a line. at is in Unix nanoseconds; ok is false for a line
-// that does not begin with a time, all of which is text then.
-func (s *stamps) parse(line []byte) (at int64, continued bool, text []byte, ok bool) {
+// What stands between the time and the text of a line.
+const (
+	newLine  = ' '
+	restLine = '+' // the line before it goes on
+	wordLine = '!' // the keeper's own word, about output that is not there
+)
+
+// parse splits a line "[time] text", where another character than the space makes it one of the other kinds. at is in Unix
+// nanoseconds; ok is false for a line that does not begin with a time, all of which is text then.
+func (s *stamps) parse(line []byte) (at int64, kind byte, text []byte, ok bool) {
 	if len(line) >= prefixLen && line[0] == '[' && line[prefixLen-2] == ']' && string(line[1:1+stampLen]) == string(s.last[:]) {
-		if c := line[prefixLen-1]; c == ' ' || c == '+' {
-			return s.at, c == '+', line[prefixLen:], true
+		if c := line[prefixLen-1]; c == newLine || c == restLine || c == wordLine {
+			return s.at, c, line[prefixLen:], true
 		}
 	}
 	if len(line) < 2 || line[0] != '[' {
-		return 0, false, line, false
+		return 0, newLine, line, false
 	}
 	end := bytes.IndexByte(line[:min(len(line), maxStamp)], ']')
 	if end < 0 {
-		return 0, false, line, false
+		return 0, newLine, line, false
 	}
 	t, err := time.Parse(time.RFC3339Nano, string(line[1:end]))
 	if err != nil {
-		return 0, false, line, false
+		return 0, newLine, line, false
 	}
 	if year := t.Year(); year < 1970 || year > 2200 {
-		return 0, false, line, false // not a time of ours, and beyond what nanoseconds can tell
+		return 0, newLine, line, false // not a time of ours, and beyond what nanoseconds can tell
 	}
 	at = t.UnixNano()
 	if end == prefixLen-2 {
@@ -50,28 +58,49 @@ func (s *stamps) parse(line []byte) (at int64, continued bool, text []byte, ok b
 	rest := line[end+1:]
 	switch {
 	case len(rest) == 0:
-		return at, false, rest, true
-	case rest[0] == ' ', rest[0] == '+' && end == prefixLen-2:
-		return at, rest[0] == '+', rest[1:], true
+		return at, newLine, rest, true
+	case rest[0] == newLine, (rest[0] == restLine || rest[0] == wordLine) && end == prefixLen-2:
+		return at, rest[0], rest[1:], true
 	}
-	return 0, false, line, false
+	return 0, newLine, line, false
 }
 
-// countLines tells how many lines begin in a block of whole lines: those that only continue another do not count.
+// droppedLines is how many lines a word of the keeper stands for; 0 when it does not tell.
+func droppedLines(word []byte) int64 {
+	rest, ok := bytes.CutPrefix(word, []byte("supervisor: dropped "))
+	if !ok {
+		return 0
+	}
+	number, _, _ := bytes.Cut(rest, []byte{' '})
+	n, err := strconv.ParseInt(string(number), 10, 64)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// countLines tells how many lines begin in a block of whole lines: those that only continue another do not count, and a
+// word of the keeper is as many as it stands for.
 func countLines(block []byte) int64 {
 	n := int64(bytes.Count(block, []byte{'\n'}))
 	if len(block) > 0 && block[len(block)-1] != '\n' {
 		n++
 	}
+	n -= countKind(block, "]+", func([]byte) int64 { return 1 })
+	return n - countKind(block, "]!", func(word []byte) int64 { return 1 - droppedLines(word) })
+}
+
+// countKind adds up what the lines of a kind are worth.
+func countKind(block []byte, mark string, worth func(text []byte) int64) (sum int64) {
 	for at := 0; ; {
-		i := bytes.Index(block[at:], []byte("]+"))
+		i := bytes.Index(block[at:], []byte(mark))
 		if i < 0 {
-			return n
+			return sum
 		}
-		at += i + 2
+		at += i + len(mark)
 		begin := at - prefixLen
 		if begin >= 0 && (begin == 0 || block[begin-1] == '\n') && block[begin] == '[' && block[begin+11] == 'T' && block[begin+stampLen] == 'Z' {
-			n--
+			sum += worth(block[at:])
 		}
 	}
 }

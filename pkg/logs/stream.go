@@ -73,6 +73,7 @@ type stream struct {
 
 	loaded bool  // known was read
 	dirty  bool  // there may be something to read
+	adrift bool  // our file is not at the path any more, nor is another
 	lastAt int64 // time of the last entry
 	wake   int64 // when to look even though nothing was written, Unix nanoseconds; 0 for never
 
@@ -97,6 +98,7 @@ func (st *stream) refresh(log *slog.Logger) (gone bool) {
 		_, folder := os.Stat(filepath.Dir(st.path))
 		gone = errors.Is(folder, os.ErrNotExist)
 	}
+	st.adrift = err != nil && !gone && st.current() != nil
 	if cur := st.current(); cur != nil && (err != nil || cur.identity == id) {
 		return gone // also while there is none: then the writer may still write to the one that was moved away
 	}
@@ -266,6 +268,9 @@ func (st *stream) read(t *turn, limit int) (p piece, used int, err error) {
 	}
 	in := scanInput{stream: st, block: t.buf[:n], base: from, final: final && whole, whole: whole, now: t.now, at: at, close: t.close}
 	t.entries, l.next, p.wait = t.scanner.scan(in, t.entries)
+	if st.adrift && p.wait == 0 {
+		p.wait = t.now + int64(pollPause) // should the folder go too, nobody tells while we have the file open
+	}
 	p.hi = len(t.entries)
 	p.more = !whole
 	p.left = size - from - int64(n)
@@ -341,7 +346,7 @@ func pausedPart(s *stamps, block []byte, b *bucket) []byte {
 		if next <= pos {
 			next = len(block)
 		}
-		if at, cont, _, ok := s.parse(block[pos:next]); ok && !cont && !b.paused(at) {
+		if at, kind, _, ok := s.parse(block[pos:next]); ok && kind != restLine && !b.paused(at) {
 			return block[:pos]
 		}
 		pos = next

@@ -326,7 +326,11 @@ func (e *Env) close() {
 	keepers := withArgs("supervisor-keeper", filepath.Join(e.Dir, "keeper"))
 	children := e.children()
 	for _, pid := range keepers {
+		pipes := filepath.Dir(openFile(pid, "/slate"))
 		kill(pid)
+		if pipes != "." {
+			_ = os.RemoveAll(pipes) // in memory, and nobody else's
+		}
 	}
 	for _, pid := range append(children, e.children()...) {
 		kill(pid)

@@ -83,5 +83,19 @@ next:
 	return pids
 }
 
+// openFile returns the path of a file that a process has open, the one that ends in suffix; "" for none.
+func openFile(pid int, suffix string) string {
+	links, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/fd/*")
+	if err != nil {
+		return ""
+	}
+	for _, l := range links {
+		if path, err := os.Readlink(l); err == nil && strings.HasSuffix(path, suffix) {
+			return path
+		}
+	}
+	return ""
+}
+
 // kill sends SIGKILL to a process that this environment started.
 func kill(pid int) { _ = syscall.Kill(pid, syscall.SIGKILL) }
