@@ -124,8 +124,8 @@ func (k *Keeper) reopen(r *run, held map[process.RunID]heldFDs) *adoption {
 	if !a.handed {
 		a.fds = heldFDs{Out: -1, Err: -1, Pidfd: -1}
 	}
-	there := false
-	a.leader, there = readProc(r.Run.PID)
+	p, there := readProc(r.Run.PID)
+	a.leader = p
 	a.same = there && r.Run.PID > 0 && a.leader.ticks == r.Ticks
 	leader := 0
 	if a.same {

@@ -17,7 +17,7 @@ import (
 // every line is there once, in order, whole.
 func TestKilledKeeperLosesNothing(t *testing.T) {
 	h := newHouse(t)
-	numbered := func(script string, last int) process.Spec {
+	numbered := func(script string) process.Spec {
 		s := h.sh(script)
 		s.Logs.MaxBytes, s.Logs.Backups = 300_000, 2000
 		h.start(s)
@@ -26,8 +26,8 @@ func TestKilledKeeperLosesNothing(t *testing.T) {
 	const many, some = 1_500_000, 200_000
 	runs := map[int]process.Spec{
 		// In large blocks, and in many small ones with unfinished lines between them.
-		many: numbered(fmt.Sprintf("seq 1 %d; exec sleep 1000", many), many),
-		some: numbered(fmt.Sprintf("i=0; while [ $i -lt %d ]; do i=$((i+1)); printf %%s $i; echo; done; exec sleep 1000", some), some),
+		many: numbered(fmt.Sprintf("seq 1 %d; exec sleep 1000", many)),
+		some: numbered(fmt.Sprintf("i=0; while [ $i -lt %d ]; do i=$((i+1)); printf %%s $i; echo; done; exec sleep 1000", some)),
 	}
 	kills := 0
 	complete := func() bool {
