@@ -23,7 +23,7 @@ func TestKilledKeeperLosesNothing(t *testing.T) {
 		h.start(s)
 		return s
 	}
-	const many, some = 1_500_000, 200_000
+	const many, some = 1_000_000, 100_000
 	runs := map[int]process.Spec{
 		// In large blocks, and in many small ones with unfinished lines between them.
 		many: numbered(fmt.Sprintf("seq 1 %d; exec sleep 1000", many)),
@@ -41,7 +41,7 @@ func TestKilledKeeperLosesNothing(t *testing.T) {
 	}
 	deadline := time.Now().Add(30 * time.Second)
 	for !complete() && time.Now().Before(deadline) {
-		if kills < 200 {
+		if kills < 40 {
 			<-time.After(time.Duration(rand.Int64N(int64(8 * time.Millisecond))))
 			raw, err := os.ReadFile(filepath.Join(h.dir, "lock"))
 			if err != nil {
