@@ -43,6 +43,8 @@ type Candidate struct {
 	SlowStart bool `json:"slow_start,omitempty"`
 	// StopSignal is another one than SIGTERM.
 	StopSignal string `json:"stop_signal,omitempty"`
+	// Missing is a program that it needs and that is not installed.
+	Missing string `json:"missing,omitempty"`
 	// Confidence is from 0 to 100: how sure it is that this is how the project is meant to be run.
 	Confidence int      `json:"confidence"`
 	Reasons    []Reason `json:"reasons"`

@@ -19,8 +19,8 @@ type Options struct {
 	Home string
 	// Port is the one that the user wants; 0 leaves it to the look.
 	Port int
-	// PortUsed says who uses a port; empty means that it is free. nil takes all to be free.
-	PortUsed func(port int) string
+	// PortUsed says who uses a port, besides a service of that name; empty means that it is free. nil takes all to be free.
+	PortUsed func(port int, service string) string
 	// NameUsed returns the folder of the service that has a name already. nil takes all names to be free.
 	NameUsed func(name string) (dir string, used bool)
 	// Program finds a program on the PATH that services are given, as exec.LookPath does. nil finds none.
@@ -103,11 +103,17 @@ func At(dir string, o Options) (*Look, error) {
 	if len(found) == 1 && found[0].Kind == "static" {
 		found[0].Confidence = 70 // there is nothing else that it could be
 	}
+	for i := range found {
+		l.located(&found[i])
+		for j := range found[i].Beside {
+			l.located(&found[i].Beside[j])
+		}
+	}
 	byConfidence(found)
 	for i := range found {
-		l.finish(&found[i])
+		l.finish(&found[i], out.Name)
 		for j := range found[i].Beside {
-			l.finish(&found[i].Beside[j])
+			l.finish(&found[i].Beside[j], out.Name)
 		}
 	}
 	for _, c := range distinct(found) {
@@ -127,6 +133,9 @@ func At(dir string, o Options) (*Look, error) {
 		return out, nil
 	}
 	best := &out.Candidates[0]
+	if best.Missing != "" {
+		l.warn("%s is not installed, or not where a service would find it", best.Missing)
+	}
 	if best.Confidence < 50 {
 		l.warn("it is not sure that this is how the project is run: look at the command")
 	}
@@ -197,7 +206,7 @@ func samePath(a, b string) bool {
 }
 
 // finish adds what is not of one ecosystem: dotenv files, what containers are told, and a port that is free.
-func (l *looker) finish(c *Candidate) {
+func (l *looker) finish(c *Candidate, service string) {
 	for _, h := range l.hints {
 		if c.Kind == "static" || c.Kind == "docker" {
 			continue
@@ -223,7 +232,7 @@ func (l *looker) finish(c *Candidate) {
 	if !c.Serves || c.Port == 0 || l.options.PortUsed == nil {
 		return
 	}
-	who := l.options.PortUsed(c.Port)
+	who := l.options.PortUsed(c.Port, service)
 	switch {
 	case who == "":
 	case c.PortFree:
@@ -232,6 +241,24 @@ func (l *looker) finish(c *Candidate) {
 	default:
 		l.warn("port %d, on which the program listens, is used by %s: change one of them", c.Port, who)
 	}
+}
+
+// located calls a program by its path when a service would not find it by its name.
+func (l *looker) located(c *Candidate) {
+	if l.options.Program == nil {
+		return
+	}
+	first, rest, _ := strings.Cut(c.Command, " ")
+	if strings.ContainsAny(first, "/=$'\"`(") {
+		return
+	}
+	found, ok := l.program(first)
+	if !ok {
+		c.Missing = first
+		c.Confidence -= 25
+		return
+	}
+	c.Command = strings.TrimSpace(shellWord(found) + " " + rest)
 }
 
 // namesPort reports whether a source has named the candidate's port, and not a convention.

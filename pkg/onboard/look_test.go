@@ -53,8 +53,13 @@ func unpack(t testing.TB, archive, dir string) (input, want string) {
 
 func options(home string) onboard.Options {
 	return onboard.Options{
-		Home: home, Program: func(name string) (string, bool) { return name, name == "go" || name == "cargo" || name == "uv" },
-		PortUsed: func(port int) string {
+		Home: home, Program: func(name string) (string, bool) {
+			if name == "pnpm" {
+				return "/opt/pnpm/pnpm", true
+			}
+			return name, name != "poetry" && name != "docker" && name != "make"
+		},
+		PortUsed: func(port int, _ string) string {
 			if port == 4000 || port == 8501 {
 				return "service other"
 			}
@@ -149,7 +154,7 @@ func TestNamesAndPorts(t *testing.T) {
 	if l := look(func(o *onboard.Options) { o.Port = 9321 }); !strings.Contains(l.Manifest, "port: 9321") {
 		t.Error(l.Manifest)
 	}
-	if l := look(func(o *onboard.Options) { o.PortUsed = func(int) string { return "process 7" } }); !strings.Contains(l.Manifest, "port: auto") {
+	if l := look(func(o *onboard.Options) { o.PortUsed = func(int, string) string { return "process 7" } }); !strings.Contains(l.Manifest, "port: auto") {
 		t.Error(l.Manifest)
 	}
 	if _, err := onboard.At(filepath.Join(home, "nope"), options(home)); err == nil {
