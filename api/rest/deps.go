@@ -127,12 +127,13 @@ type Meter interface {
 	TestAlerts(ctx context.Context, channel string) []wire.AlertTest
 }
 
-// Deps are the hands of the API. Logs, Metrics, Cron, Approvals, MCP, Schemas and Dashboard may be nil.
+// Deps are the hands of the API. Rollouts, Logs, Metrics, Cron, Approvals, MCP, Schemas and Dashboard may be nil.
 type Deps struct {
 	Desired  Desired
 	Editor   Editor
 	Observed Observed
 	Operator Operator
+	Rollouts Rollouts
 	Logs     LogReader
 	Metrics  Meter
 	Cron     Cron

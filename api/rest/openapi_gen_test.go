@@ -40,7 +40,8 @@ func generateOpenAPI(routes []route, version string) ([]byte, error) {
 			openapi3gen.CreateTypeNameGenerator(names{}.of),
 			openapi3gen.CreateComponentSchemas(openapi3gen.ExportComponentSchemasOptions{
 				ExportComponentSchemas: true, ExportTopLevelSchema: true, ExportGenerics: true,
-			})),
+			}),
+		),
 		known: doc.Components.Schemas,
 	}
 	for i := range routes {
@@ -115,7 +116,8 @@ func (g *schemas) operation(r *route) (*openapi3.Operation, error) {
 	op.Responses = openapi3.NewResponses(
 		openapi3.WithStatus(http.StatusOK, &openapi3.ResponseRef{Value: ok}),
 		openapi3.WithName("default", openapi3.NewResponse().WithDescription("What went wrong.").
-			WithContent(openapi3.Content{wire.ProblemType: openapi3.NewMediaType().WithSchemaRef(problem)})))
+			WithContent(openapi3.Content{wire.ProblemType: openapi3.NewMediaType().WithSchemaRef(problem)})),
+	)
 	if r.access == accessAnyone {
 		op.Security = openapi3.NewSecurityRequirements()
 	}

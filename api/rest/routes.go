@@ -15,6 +15,7 @@ func (a *API) table() []route {
 		manifestRoutes(), eventRoutes(), logRoutes(), metricsRoutes(), cronRoutes(), caddyRoutes(), supervisorRoutes(), settingsRoutes(), fileRoutes(),
 		environmentRoutes(), templateRoutes(), doorRoutes(),
 		approvalRoutes(), mcpRoutes(),
+		rolloutRoutes(),
 	} {
 		out = append(out, part...)
 	}

@@ -61,11 +61,21 @@ func restartService(c *call) (any, error) {
 		return nil, err
 	}
 	before := c.api.deps.Observed.Status(s.Key())
-	st, err := c.order(s, v1.IntentRestart, c.api.stopPatience(s), func(st *v1.ServiceStatus) bool {
+	patience := c.api.stopPatience(s)
+	if s.Rolls() && running(before) {
+		patience += s.Spec.Update.ProgressDeadline.Or(v1.DefaultProgressDeadline)
+	}
+	st, err := c.order(s, v1.IntentRestart, patience, func(st *v1.ServiceStatus) bool {
+		if ro := st.Rollout; s.Rolls() && running(before) && ro != nil {
+			return ro.Phase != v1.RolloutProgressing
+		}
 		return (up(st) && !(running(before) && sameProcess(before, st))) || down(st) && st.Phase != v1.PhaseStopped
 	})
 	if err != nil {
 		return nil, err
+	}
+	if ro := st.Rollout; s.Rolls() && ro != nil && ro.Phase == v1.RolloutFailed {
+		return nil, Errorf(wire.CodeConflict, "the restart of %s was given up, and its process of before runs on: %s", s.Metadata.Name, said(ro))
 	}
 	if up(st) && failing(before) {
 		st = c.watchRelapse(s.Key(), st)
@@ -74,6 +84,14 @@ func restartService(c *call) (any, error) {
 		return nil, notRunning(s, st)
 	}
 	return wire.Started{Status: "restarted", Name: s.Metadata.Name, PID: st.PID}, nil
+}
+
+// said is why an update was given up, with the last words of what was to take over.
+func said(ro *v1.RolloutStatus) string {
+	if len(ro.LastLines) == 0 {
+		return ro.Message
+	}
+	return ro.Message + ". Its last lines:\n" + strings.Join(ro.LastLines, "\n")
 }
 
 // order puts an intent in force and waits until it was acted on with an outcome that done accepts.

@@ -80,11 +80,11 @@ type Version struct {
 	PID       int       `json:"pid"`
 	StartedAt time.Time `json:"startedAt"`
 	// Address is where the HTTP API listens, such as 127.0.0.1:9900.
-	Address   string `json:"address,omitempty"`
+	Address string `json:"address,omitempty"`
 	// ServiceHost is the name under which services are reached.
 	ServiceHost string `json:"serviceHost,omitempty"`
-	DataDir   string `json:"dataDir"`
-	Manifests string `json:"manifests"`
+	DataDir     string `json:"dataDir"`
+	Manifests   string `json:"manifests"`
 }
 
 // Health answers /healthz and /readyz.

@@ -28,8 +28,10 @@ func TestAgentsThatAreKnown(t *testing.T) {
 	there := program(t, "there", "echo x >> "+count+"; echo there 3.4.5-beta")
 	mute := program(t, "mute", "exit 1")
 	spec := func(id, path string) agent.Spec {
-		return agent.Spec{ID: id, Name: id, Protocol: agent.ProtocolACP, Argv: []string{id}, Version: []string{"--version"}, Path: path, Keys: []string{"SOME_API_KEY"},
-			KeyEnv: "SOME_API_KEY", Install: "npm install -g " + id, Login: []string{"auth.json"}, LoginArgv: []string{id, "login"}, Models: map[string]string{"opus": "o", "haiku": ""}}
+		return agent.Spec{
+			ID: id, Name: id, Protocol: agent.ProtocolACP, Argv: []string{id}, Version: []string{"--version"}, Path: path, Keys: []string{"SOME_API_KEY"},
+			KeyEnv: "SOME_API_KEY", Install: "npm install -g " + id, Login: []string{"auth.json"}, LoginArgv: []string{id, "login"}, Models: map[string]string{"opus": "o", "haiku": ""},
+		}
 	}
 	missing, keyless, ready := spec("missing", "/nowhere/x"), spec("keyless", mute), spec("there", there)
 	ready.KeyFile = filepath.Join(t.TempDir(), "key")

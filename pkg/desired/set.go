@@ -172,7 +172,8 @@ const pruneField = "prune"
 
 func pruneProblem(n, all int) v1.Problem {
 	return v1.Problem{Field: pruneField, Detail: fmt.Sprintf(
-		"%d of %d objects vanished from the manifest directory at once; they run on until you confirm with `supervisor prune --yes`, or put the files back", n, all)}
+		"%d of %d objects vanished from the manifest directory at once; they run on until you confirm with `supervisor prune --yes`, or put the files back", n, all,
+	)}
 }
 
 func sortKeys(keys []v1.Key) {

@@ -62,7 +62,8 @@ func segmentSchema(id int64, fts bool) []string {
 		// It holds no text (rows_N does) and no positions: words are found here, the rest is seen to in the rows. Nothing
 		// is ever deleted from it: it goes with its segment.
 		schema = append(schema, fmt.Sprintf(
-			"CREATE VIRTUAL TABLE fts_%d USING fts5(text, content='', columnsize=0, detail=none, tokenize='unicode61 remove_diacritics 0')", id),
+			"CREATE VIRTUAL TABLE fts_%d USING fts5(text, content='', columnsize=0, detail=none, tokenize='unicode61 remove_diacritics 0')", id,
+		),
 			// It is filled in a dozen large portions, which are left as they are: merging them costs more than it saves.
 			fmt.Sprintf("INSERT INTO fts_%d (fts_%[1]d, rank) VALUES ('automerge', 0)", id),
 			fmt.Sprintf("INSERT INTO fts_%d (fts_%[1]d, rank) VALUES ('hashsize', %d)", id, indexMemory))

@@ -71,7 +71,8 @@ func (v *visitor) transport(ctx context.Context, first *page, o Options) []Findi
 	}
 	old, spoken := v.oldTLS(ctx)
 	host := v.base.Hostname()
-	out = append(out,
+	out = append(
+		out,
 		checkTLS(first.tls, old, spoken).of("transport", "TLS version"),
 		checkCertificate(first.tls, host, o.Roots, v.target.Internal, o.Now()).of("transport", "Certificate"),
 		checkHSTS(first.header).of("transport", "HSTS"),

@@ -157,8 +157,14 @@ func remember(ctx context.Context, path string) error {
 		name        string
 		cpu, memory float64
 	}{
-		{"storefront", 13, 230}, {"checkout", 5, 88}, {"catalog", 3, 172}, {"search", 13, 230}, {"thumbnails", 26, 62}, {"mailer", 1, 34},
-		{"metrics-relay", 1, 30}, {"reviews", 1, 40},
+		{"storefront", 13, 230},
+		{"checkout", 5, 88},
+		{"catalog", 3, 172},
+		{"search", 13, 230},
+		{"thumbnails", 26, 62},
+		{"mailer", 1, 34},
+		{"metrics-relay", 1, 30},
+		{"reviews", 1, 40},
 	}
 	now := time.Now()
 	for at := now.Add(-26 * time.Hour); at.Before(now); at = at.Add(time.Minute) {

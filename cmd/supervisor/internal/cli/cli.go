@@ -148,6 +148,7 @@ supervisor that runs, the one of SUPERVISOR_DIR (default ~/.supervisor).`,
 	add(groupLook, c.statusCommand(), c.getCommand(), c.describeCommand(), c.logsCommand(), c.eventsCommand(), c.routesCommand(), c.validateCommand(), c.envCommand(), c.settingsCommand(), c.loginCommand())
 	add(groupChange, c.applyCommand(), c.diffCommand(), c.deleteCommand(), c.startCommand(), c.stopCommand(), c.restartCommand(), c.cronCommand(), c.caddyCommand(), c.importCommand(), c.pruneCommand())
 	add(groupLook, c.approvalsCommand(), c.mcpCommand())
+	add(groupChange, c.rolloutCommand())
 	add(groupChange, c.approveCommand(), c.rejectCommand())
 	add(groupDaemon, c.runCommand(), c.shutdownCommand(), c.alertCommand(), c.installCommand(), c.uninstallCommand(), c.versionCommand())
 	return root
