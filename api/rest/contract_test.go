@@ -39,6 +39,7 @@ func TestContract(t *testing.T) {
 			{Service: "web", Stream: "stderr", Time: now, Text: "one", Cursor: "1"},
 			{Service: "web", Stream: "stdout", Time: now, Text: "two", Cursor: "2"},
 		}
+		d.Jobs, d.Agents = newErrands(), noAgents{}
 		w.problems = []v1.Problem{{File: "bad.yaml", Line: 3, Detail: "is broken"}}
 		w.pending = []v1.Key{{Kind: v1.KindService, Name: "old"}}
 		w.fates["crashy"], w.fates["stuck"] = crashes, waits
@@ -96,7 +97,15 @@ func TestContract(t *testing.T) {
 		{"GET", "/api/services/web/security-scan/latest", "", 200, []string{`"has_scan":false`, `"completed_at":null`}},
 		{"GET", "/api/status", "", 200, []string{`"total":3`, `"running":1`, `"enabled":2`, `"service_host":"box.lan"`, `"metrics":null`}},
 		{"GET", "/api/supervisor/logs?lines=2", "", 200, []string{`^\{"lines":\["second","third"\],"total":3\}\n$`}},
-		{"GET", "/api/jobs", "", 200, []string{`^\[\]\n$`}},
+		{"GET", "/api/jobs", "", 200, []string{`^\[\{"id":"fix-2".*"id":"fix-1"`}},
+		{"GET", "/api/jobs?status=running", "", 200, []string{`^\[\{"id":"fix-2"[^{]*\}\]\n$`}},
+		{"GET", "/api/jobs/fix-1", "", 200, []string{`"status":"completed"`, `"result":\{"ok":true\}`, `"error":null`, `"progress":null`, `"duration_seconds":2`}},
+		{"POST", "/api/v1/jobs/fix-2/cancel", "", 200, []string{`"status":"failed"`, `"error":"cancelled by `}},
+		{"POST", "/api/v1/jobs/fix-1/cancel", "", 409, nil},
+		{"GET", "/api/v1/jobs/fix-1/transcript", "", 200, []string{`^\{"seq":1,.*"text":"one"\}\n\{"seq":2`}},
+		{"GET", "/api/v1/jobs/fix-9/transcript", "", 404, nil},
+		{"GET", "/api/v1/jobs/fix-9/stream", "", 404, nil},
+		{"GET", "/api/agents", "", 200, []string{`^\[\{"id":"opencode".*"installed":false.*"ready":false.*"reason":"not installed"`}},
 		{"GET", "/api/jobs?status=odd", "", 422, nil},
 		{"GET", "/api/jobs/1", "", 404, nil},
 		{"GET", "/api/v1/services", "", 200, []string{`"kind":"List"`, `"observedRevision"`}},

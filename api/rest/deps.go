@@ -138,6 +138,8 @@ type Deps struct {
 	Metrics  Meter
 	Cron     Cron
 	Router   Router
+	Jobs     Jobs
+	Agents   Agents
 	// Approvals is what a person has to allow first. MCP answers AI programs at /mcp.
 	Approvals Approvals
 	MCP       http.Handler

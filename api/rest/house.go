@@ -89,17 +89,6 @@ func readyz(c *call) (any, error) {
 	return wire.Health{Status: "ok"}, nil
 }
 
-func jobs(c *call) (any, error) {
-	if _, err := c.choice("status"); err != nil {
-		return nil, err
-	}
-	return []wire.Job{}, nil
-}
-
-func job(c *call) (any, error) {
-	return nil, Errorf(wire.CodeNotFound, "there is no job %q", c.Param("id"))
-}
-
 func restoreFix(c *call) (any, error) {
 	return nil, Errorf(wire.CodeNotFound, "there is no fix %q", c.Param("id"))
 }

@@ -12,7 +12,7 @@ func (a *API) table() []route {
 	var out []route
 	for _, part := range [][]route{
 		serviceRoutes(), objectRoutes("services", v1.KindService, v1.Service{}), objectRoutes("cronjobs", v1.KindCronJob, v1.CronJob{}),
-		manifestRoutes(), eventRoutes(), logRoutes(), metricsRoutes(), cronRoutes(), caddyRoutes(), supervisorRoutes(), settingsRoutes(), fileRoutes(),
+		manifestRoutes(), eventRoutes(), logRoutes(), metricsRoutes(), cronRoutes(), caddyRoutes(), jobRoutes(), agentRoutes(), supervisorRoutes(), settingsRoutes(), fileRoutes(),
 		environmentRoutes(), templateRoutes(), doorRoutes(),
 		approvalRoutes(), mcpRoutes(),
 		rolloutRoutes(),
@@ -154,11 +154,6 @@ func supervisorRoutes() []route {
 			method: http.MethodGet, path: "/api/supervisor/logs", summary: "The end of the supervisor's own log", response: wire.SupervisorLogs{}, serve: supervisorLogs,
 			query: []param{{name: "lines", about: "How many lines.", schema: 0, min: 1, max: 1000, def: 100}},
 		},
-		{
-			method: http.MethodGet, path: "/api/jobs", summary: "Work in the background, newest first", response: []wire.Job{}, serve: jobs,
-			query: []param{{name: "status", about: "Only in this state.", schema: "", enum: []string{"pending", "running", "completed", "failed"}}},
-		},
-		{method: http.MethodGet, path: "/api/jobs/:id", summary: "One piece of work", response: wire.Job{}, serve: job},
 		{method: http.MethodGet, path: "/api/v1/version", summary: "What is running", response: wire.Version{}, serve: version},
 		{
 			method: http.MethodPost, path: "/api/v1/shutdown", summary: "Stop everything, and the supervisor",

@@ -142,20 +142,6 @@ type StatusRow struct {
 	Phase          v1.Phase `json:"phase"`
 }
 
-// Job is a piece of work in the background.
-type Job struct {
-	ID              string     `json:"id"`
-	Name            string     `json:"name"`
-	Status          string     `json:"status"` // pending, running, completed or failed
-	Result          any        `json:"result"`
-	Error           *string    `json:"error"`
-	CreatedAt       time.Time  `json:"created_at"`
-	StartedAt       *time.Time `json:"started_at"`
-	CompletedAt     *time.Time `json:"completed_at"`
-	Progress        any        `json:"progress"`
-	DurationSeconds *float64   `json:"duration_seconds"`
-}
-
 // SupervisorLogs is the end of the supervisor's own log.
 type SupervisorLogs struct {
 	Lines []string `json:"lines"`

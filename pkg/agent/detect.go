@@ -51,7 +51,7 @@ func (r *Runner) Agents(ctx context.Context) []Info {
 		out[i] = Info{ID: spec.ID, Name: spec.Name, Licence: spec.Licence, Install: spec.Install, Models: names(&spec)}
 		path, err := r.find(&spec)
 		if err != nil {
-			out[i].Reason = err.Error()
+			out[i].Reason = reasonOf(err)
 			continue
 		}
 		out[i].Installed, out[i].Path = true, path
@@ -59,6 +59,9 @@ func (r *Runner) Agents(ctx context.Context) []Info {
 			out[i].Reason = reasonOf(err)
 		} else {
 			out[i].Ready = true
+			if _, err := runsAs(os.Getuid(), "", r.config.User, r.config.AllowRoot, lookupAccount); err != nil {
+				out[i].Reason = "only for services that run as another user: " + reasonOf(err)
+			}
 		}
 		all.Go(func() { out[i].Version = r.version(ctx, &spec, path) })
 	}

@@ -58,6 +58,8 @@ type App struct {
 	logs       *logBook
 	routes     *routing
 	desk       *approval.Desk
+	background *background
+	agents     *agents
 
 	loaded   chan struct{} // closed after the first listing
 	loadOnce sync.Once
@@ -160,12 +162,14 @@ func (a *App) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return quiet(a.cron.ticker.Run(ctx)) })
 	group.Go(func() error { return a.logs.run(ctx) })
 	group.Go(func() error { a.routes.run(ctx); return nil })
+	group.Go(func() error { return quiet(a.background.jobs.Run(ctx)) })
 	group.Go(func() error { return a.work(ctx) })
 	group.Go(func() error { return a.serve(ctx) })
 	err = group.Wait()
 	a.log.Info("supervisor leaves; services run on")
 	a.reconciler.Close()
-	return errors.Join(err, a.logs.store.Close(), a.measuring.close(), a.cron.ledger.Close(), a.store.Close())
+	a.agents.runner.Close()
+	return errors.Join(err, a.background.jobs.Close(), a.logs.store.Close(), a.measuring.close(), a.cron.ledger.Close(), a.store.Close())
 }
 
 // quiet drops the error of a part that was told to end.
@@ -210,6 +214,12 @@ func (a *App) make(ctx context.Context) error {
 	}
 	if a.routes, err = a.makeRoutes(); err != nil {
 		return errors.Join(err, a.logs.store.Close(), a.cron.ledger.Close(), a.measuring.close(), store.Close())
+	}
+	if a.background, err = a.openJobs(ctx); err != nil {
+		return errors.Join(err, a.logs.store.Close(), a.cron.ledger.Close(), a.measuring.close(), store.Close())
+	}
+	if a.agents, err = a.openAgents(ctx); err != nil {
+		return errors.Join(err, a.background.jobs.Close(), a.logs.store.Close(), a.cron.ledger.Close(), a.measuring.close(), store.Close())
 	}
 	close(a.made)
 	return nil

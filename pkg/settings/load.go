@@ -182,6 +182,10 @@ func (l *lookup) find(name string, s *Settings) found {
 	switch name {
 	case dirName, manifestsName, upstreamsName, caddyFileName, caddyConfigName, caddyProgramName:
 		f.text = l.expand(f.text, base)
+	case agentKeyFileName:
+		if f.text != nobody {
+			f.text = l.expand(f.text, base)
+		}
 	case keeperName:
 		if f.text != KeeperExternal {
 			f.text = l.expand(f.text, base)

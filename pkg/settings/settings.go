@@ -76,6 +76,9 @@ type Settings struct {
 	// AutofixEnabled and AutofixTimeout are for the repair by coding agents.
 	AutofixEnabled bool
 	AutofixTimeout time.Duration
+	// Agent is how coding agents are run; JobWorkers is how many jobs in the background run at a time.
+	Agent      Agent
+	JobWorkers int
 	// MaxRestartAttempts (-1: no limit) and RestartDelay apply to a service whose manifest does not say.
 	MaxRestartAttempts int
 	RestartDelay       time.Duration

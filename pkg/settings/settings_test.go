@@ -63,6 +63,7 @@ func TestDefaults(t *testing.T) {
 		CaddyMode: "auto", CaddyHTTPPort: 80, CaddyStreamCloseDelay: 24 * time.Hour, CaddyConfigFile: "/etc/caddy/Caddyfile", CaddyProgram: s.CaddyProgram,
 		CaddyFile: "/etc/caddy/supervisor.conf", UpstreamsDir: s.UpstreamsDir, MonitorInterval: time.Minute, CronScheduler: "builtin", CronMaxRuns: 1000, LogIndexMaxBytes: 1 << 30, LogBudget: 5000, LogMaxBytes: 10 << 20, LogBackupCount: 5,
 		LogRetention: 7 * 24 * time.Hour, AutofixEnabled: true, AutofixTimeout: 5 * time.Minute, MaxRestartAttempts: 3,
+		Agent: settings.Agent{Timeout: 10 * time.Minute, IdleTimeout: 90 * time.Second, Turns: 2}, JobWorkers: 2,
 		RestartDelay: 5 * time.Second,
 	}
 	if diff := cmp.Diff(want, s, cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".all" }, cmp.Ignore())); diff != "" {
@@ -195,6 +196,12 @@ func TestValues(t *testing.T) {
 		{"SUPERVISOR_MANIFESTS", "conf", manifests, "conf", ""},
 		{"SUPERVISOR_MANIFESTS", "~other/x", manifests, nil, "absolute path"},
 		{"SUPERVISOR_DIR", "/" + strings.Repeat("x", 100), nil, nil, "at most"},
+		{"AGENT", "qwen", func(s *settings.Settings) any { return s.Agent.Name }, "qwen", ""},
+		{"AGENT_MODEL", "auto", func(s *settings.Settings) any { return s.Agent.Model }, "", ""},
+		{"AGENT_KEY_FILE", "key", func(s *settings.Settings) any { return filepath.Base(s.Agent.KeyFile) }, "key", ""},
+		{"AGENT_KEY_FILE", "~other/key", nil, nil, "path of a file"},
+		{"AGENT_BASE_URL", "https://models/v1", func(s *settings.Settings) any { return s.Agent.BaseURL }, "https://models/v1", ""},
+		{"AGENT_BASE_URL", "models:80", nil, nil, "https://HOST/v1"},
 	} {
 		t.Run(c.name+"="+c.text, func(t *testing.T) {
 			src := sources(t)

@@ -75,7 +75,7 @@ func definitions() []definition {
 		},
 	}
 	table = append(table, caddyDefinitions()...)
-	return append(table, []definition{
+	table = append(table, []definition{
 		{
 			name: upstreamsName, def: "(/run/supervisor/upstreams, or a folder in /dev/shm)",
 			help: "folder in which Caddy reads, at each request, where a service that is updated without downtime is",
@@ -134,6 +134,7 @@ func definitions() []definition {
 			set: duration(restartField, 0),
 		},
 	}...)
+	return append(table, agentDefinitions()...)
 }
 
 // Definitions returns every setting that exists, in the order of documentation.
