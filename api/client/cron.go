@@ -52,3 +52,8 @@ func (c *Client) FollowRun(ctx context.Context, name string, id uint64, fn func(
 	}
 	return c.Execution(ctx, name, id)
 }
+
+// Timeline is what became of all jobs, and when they are due in the next hours.
+func (c *Client) Timeline(ctx context.Context, hours int) (wire.Timeline, error) {
+	return get[wire.Timeline](ctx, c, "/api/v1/timeline", url.Values{"hours": {strconv.Itoa(hours)}})
+}

@@ -62,6 +62,13 @@ func cronRoutes() []route {
 			},
 		},
 		{method: post, path: "/api/cron/tick", summary: "Start what is due and was not started for it", response: wire.CronTick{}, serve: tickCron},
+		{
+			method: get, path: "/api/v1/timeline", summary: "The last outcomes and the next instants of every cron job", response: wire.Timeline{}, serve: timeline,
+			query: []param{
+				{name: "hours", about: "How far ahead.", schema: 0, min: 1, max: 744, def: 24},
+				{name: "past", about: "How many outcomes of each job.", schema: 0, max: 100, def: 20},
+			},
+		},
 		{method: get, path: one, summary: "One cron job", response: wire.Cron{}, serve: getCron},
 		{method: http.MethodPut, path: one, summary: "Change fields of a cron job", request: wire.CronFields{}, response: wire.Cron{}, serve: updateCron},
 		{method: http.MethodDelete, path: one, summary: "Delete a cron job and its history", response: wire.Deleted{}, serve: deleteCron},
@@ -380,4 +387,48 @@ func streamCronOutput(c *call) (any, error) {
 		}
 		return ctx.Err()
 	})
+}
+
+// maxInstants bounds what a timeline tells of one job.
+const maxInstants = 240
+
+// timeline is what became of all jobs, and what is ahead.
+func timeline(c *call) (any, error) {
+	jobs, runner, err := c.jobs()
+	if err != nil {
+		return nil, err
+	}
+	hours, err := c.number("hours")
+	if err != nil {
+		return nil, err
+	}
+	past, err := c.number("past")
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	out := wire.Timeline{From: now, To: now.Add(time.Duration(hours) * time.Hour), Rows: make([]wire.TimelineRow, len(jobs))}
+	for i, j := range jobs {
+		row := wire.TimelineRow{Name: j.Metadata.Name, Past: []wire.TimelineRun{}, Next: []time.Time{}}
+		if past > 0 {
+			found, err := runner.Executions(c.Request.Context(), CronQuery{Job: row.Name, All: true, Limit: past})
+			if err != nil {
+				return nil, err
+			}
+			for _, e := range found {
+				row.Past = append(row.Past, wire.TimelineRun{ID: e.ID, At: e.Scheduled, State: e.State, DurationSeconds: e.DurationSeconds})
+			}
+		}
+		if j.IsEnabled() {
+			for _, at := range runner.Validate(j.Spec.Schedule, j.Spec.TimeZone, j.Spec.Seconds, maxInstants).NextRuns {
+				if at.After(out.To) {
+					break
+				}
+				row.Next = append(row.Next, at)
+			}
+			row.More = len(row.Next) == maxInstants
+		}
+		out.Rows[i] = row
+	}
+	return out, nil
 }

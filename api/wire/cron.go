@@ -128,3 +128,28 @@ type CronOutput struct {
 	// Done is true when the run has ended and this is the rest.
 	Done bool `json:"done"`
 }
+
+// Timeline is what became of all cron jobs, and what is ahead.
+type Timeline struct {
+	From time.Time     `json:"from"`
+	To   time.Time     `json:"to"`
+	Rows []TimelineRow `json:"rows"`
+}
+
+// TimelineRow is one job.
+type TimelineRow struct {
+	Name string `json:"name"`
+	// Past is newest first.
+	Past []TimelineRun `json:"past"`
+	Next []time.Time   `json:"next"`
+	// More is true when there are more instants than are told.
+	More bool `json:"more,omitempty"`
+}
+
+// TimelineRun is what became of one instant.
+type TimelineRun struct {
+	ID              uint64    `json:"id"`
+	At              time.Time `json:"at"`
+	State           string    `json:"state"`
+	DurationSeconds float64   `json:"duration_seconds"`
+}

@@ -130,6 +130,10 @@ func TestCronJobsInTheEventStream(t *testing.T) {
 	if err != nil || x.State != "succeeded" || strings.Join(lines, "\n") != "hello" {
 		t.Errorf("the run: %+v, %q, %v", x, lines, err)
 	}
+	timeline, err := e.Client.Timeline(t.Context(), 700)
+	if err != nil || len(timeline.Rows) != 1 || len(timeline.Rows[0].Past) != 1 || timeline.Rows[0].Past[0].ID != run.ExecutionID || timeline.Rows[0].Past[0].State != "succeeded" {
+		t.Errorf("%+v %v", timeline, err)
+	}
 	ran := false
 	for done := false; !done; {
 		select {

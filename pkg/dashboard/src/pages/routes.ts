@@ -30,6 +30,7 @@ export const pages: PageRow[] = [
 	{ path: '/services/:name/:tab', title: 'Service', under: '/', load: service },
 	{ path: '/new', title: 'New service', under: '/', load: () => import('./new/New.svelte') },
 	{ path: '/logs', title: 'Logs', icon: 'logs', primary: true, load: () => import('./logs/Logs.svelte') },
+	{ path: '/charts', title: 'Metrics', icon: 'metrics', load: () => import('./metrics/Metrics.svelte') },
 	{ path: '/caddy', title: 'Caddy', icon: 'caddy', load: () => import('./caddy/Caddy.svelte') },
 	{ path: '/jobs', title: 'Jobs', icon: 'jobs', load: () => import('./jobs/Jobs.svelte') },
 	{ path: '/jobs/:id', title: 'Job', under: '/jobs', load: () => import('./jobs/Jobs.svelte') },
