@@ -96,7 +96,7 @@ func (c *Caddy) Write(sites string) {
 	skip_install_trust
 	grace_period 1s
 	log {
-		level WARN
+		level ERROR
 	}
 	storage file_system %s/storage
 }
