@@ -88,7 +88,6 @@ type Reconciler struct {
 
 	mu   sync.Mutex
 	view View
-	told map[string]bool // services that have the condition Exposed by us
 }
 
 // refusal is a route that Caddy does not take.
@@ -125,7 +124,7 @@ type RouteView struct {
 
 // New returns a reconciler that has not spoken to Caddy yet.
 func New(c Config) *Reconciler {
-	r := &Reconciler{c: c, fresh: true, refused: map[string]refusal{}, told: map[string]bool{}}
+	r := &Reconciler{c: c, fresh: true, refused: map[string]refusal{}}
 	if c.Load != nil {
 		r.last = c.Load()
 	}

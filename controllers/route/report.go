@@ -39,9 +39,9 @@ func (r *Reconciler) report(wishes []wish) {
 			views = append(views, RouteView{Service: w.name, Condition: c})
 		}
 	}
-	for name := range r.told {
-		if !told[name] {
-			r.c.Exposed(name, "", nil)
+	for _, svc := range r.c.Services() {
+		if st := svc.Observed; st != nil && !told[svc.Metadata.Name] && (st.URL != "" || v1.FindCondition(st.Conditions, v1.ConditionExposed) != nil) {
+			r.c.Exposed(svc.Metadata.Name, "", nil)
 		}
 	}
 	if r.c.Checker != nil {
@@ -49,7 +49,7 @@ func (r *Reconciler) report(wishes []wish) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.told, r.view.Routes = told, views
+	r.view.Routes = views
 }
 
 // tell puts a condition, and records when it is another one.
