@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -258,10 +259,13 @@ func (m *merger) newServer(port int, plain bool) object {
 	return server
 }
 
-// dropEmptyServers takes out the servers that we made and that have no route any more.
+// anyServer is the @id of a server that a supervisor has made, whichever it was.
+var anyServer = regexp.MustCompile(`^supervisor-[0-9a-f]+:@server:`)
+
+// dropEmptyServers takes out the servers that we or our like made and that have no route any more.
 func (m *merger) dropEmptyServers() {
 	for name, server := range servers(m.doc) {
-		if m.owner.owns(server) && len(asList(server["routes"])) == 0 {
+		if anyServer.MatchString(asText(server["@id"])) && len(asList(server["routes"])) == 0 {
 			delete(makeAt(m.doc, "apps", "http", "servers"), name)
 		}
 	}
