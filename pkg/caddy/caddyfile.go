@@ -200,11 +200,11 @@ func setOrDelete(name, value string) string {
 func quote(value string) string { return "`" + value + "`" }
 
 // listens are the addresses of a port, as Caddy's JSON has them.
-func listens(bind []string, port int) []any {
+func listens(bind []string, port int) list {
 	if len(bind) == 0 {
-		return []any{":" + strconv.Itoa(port)}
+		return list{":" + strconv.Itoa(port)}
 	}
-	out := make([]any, len(bind))
+	out := make(list, len(bind))
 	for i, address := range bind {
 		if strings.Contains(address, ":") {
 			address = "[" + address + "]"

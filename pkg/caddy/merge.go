@@ -230,7 +230,7 @@ func (m *merger) put(routes []Route) {
 		case !ok:
 			server = m.newServer(port, plain[port])
 		case m.owner.owns(server):
-			server["listen"] = list(listens(m.bind, port))
+			server["listen"] = listens(m.bind, port)
 		}
 		server["routes"] = append(ours, asList(server["routes"])...) // before what others say of any host
 	}
@@ -242,7 +242,7 @@ func (m *merger) put(routes []Route) {
 
 // newServer makes a server for a port at which none listens.
 func (m *merger) newServer(port int, plain bool) object {
-	server := object{"@id": m.owner.serverID(port), "listen": list(listens(m.bind, port))}
+	server := object{"@id": m.owner.serverID(port), "listen": listens(m.bind, port)}
 	switch {
 	case plain:
 		server["automatic_https"] = object{"disable": true}

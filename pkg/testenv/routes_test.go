@@ -162,14 +162,13 @@ func TestSocketsOutliveReloads(t *testing.T) {
 	hear("hello")
 	r.Service("c", "command: [sh, -c, 'exit 1']\nport: 1\nrestart: {delay: 0s, maxDelay: 20ms, maxAttempts: -1}\nexpose: {subdomain: c, tls: \"off\"}")
 	for i := range 20 {
-		switch {
-		case i%5 == 4:
+		if i%5 == 4 {
 			r.Remove("services/b.yaml")
 			r.Wait("the route to go", func() bool {
 				status, h, _ := r.get("http://b.example.test/")
 				return status == 200 && h.Get("X-Round") == "" // what Caddy says of a host that it does not know
 			})
-		default:
+		} else {
 			r.static("b", "page b", fmt.Sprintf("expose: {subdomain: b, tls: \"off\", headers: {X-Round: \"%d\"}}", i))
 			r.Wait("round "+fmt.Sprint(i), func() bool {
 				_, h, _ := r.get("http://b.example.test/")
