@@ -141,6 +141,7 @@ type Deps struct {
 	Jobs     Jobs
 	Agents   Agents
 	// Approvals is what a person has to allow first. MCP answers AI programs at /mcp.
+	Fixes     Fixes
 	Approvals Approvals
 	MCP       http.Handler
 	Auth      *Authorizer

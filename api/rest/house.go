@@ -89,10 +89,6 @@ func readyz(c *call) (any, error) {
 	return wire.Health{Status: "ok"}, nil
 }
 
-func restoreFix(c *call) (any, error) {
-	return nil, Errorf(wire.CodeNotFound, "there is no fix %q", c.Param("id"))
-}
-
 // supervisorLogs is the end of our own log.
 func supervisorLogs(c *call) (any, error) {
 	n, err := c.number("lines")

@@ -14,7 +14,7 @@ func (a *API) table() []route {
 		serviceRoutes(), objectRoutes("services", v1.KindService, v1.Service{}), objectRoutes("cronjobs", v1.KindCronJob, v1.CronJob{}),
 		manifestRoutes(), eventRoutes(), logRoutes(), metricsRoutes(), cronRoutes(), caddyRoutes(), jobRoutes(), agentRoutes(), supervisorRoutes(), settingsRoutes(), fileRoutes(),
 		environmentRoutes(), templateRoutes(), doorRoutes(),
-		approvalRoutes(), mcpRoutes(),
+		approvalRoutes(), mcpRoutes(), fixRoutes(),
 		rolloutRoutes(),
 	} {
 		out = append(out, part...)
@@ -60,12 +60,6 @@ func serviceRoutes() []route {
 			query: []param{{name: "hours", about: "How far back.", schema: 0, min: 1, max: 168, def: 24}},
 		},
 		{method: get, path: one + "/metrics/current", summary: "A service's use of the machine now", response: wire.Metrics{}, serve: serviceMetricsNow},
-		{method: post, path: one + "/fix", summary: "Let a coding agent repair a service", response: wire.JobStarted{}, serve: needsAgent},
-		{
-			method: get, path: one + "/fixes", summary: "Repairs of a service, newest first", response: []wire.Fix{}, serve: serviceFixes,
-			query: []param{limitParam(100, 20)},
-		},
-		{method: post, path: "/api/fixes/:id/restore", summary: "Undo a repair", response: wire.Restored{}, serve: restoreFix},
 		{method: post, path: one + "/security-scan", summary: "Let a coding agent look for holes", response: wire.JobStarted{}, serve: needsAgent},
 		{method: get, path: one + "/security-scan/latest", summary: "The newest security scan", response: wire.Scan{}, serve: latestScan},
 		{method: get, path: "/api/status", summary: "All services at a glance", response: wire.Status{}, serve: status},

@@ -261,16 +261,6 @@ func serviceMetricsNow(c *call) (any, error) {
 	return m, nil
 }
 
-func serviceFixes(c *call) (any, error) {
-	if _, err := c.service(); err != nil {
-		return nil, err
-	}
-	if _, err := c.number("limit"); err != nil {
-		return nil, err
-	}
-	return []wire.Fix{}, nil
-}
-
 func latestScan(c *call) (any, error) {
 	if _, err := c.service(); err != nil {
 		return nil, err

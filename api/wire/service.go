@@ -163,4 +163,7 @@ type Restored struct {
 	FixID      uint64 `json:"fix_id"`
 	BackupPath string `json:"backup_path"`
 	Service    string `json:"service"`
+	// UndoID is the fix whose restore undoes this one; Changed are the paths that differed.
+	UndoID  uint64   `json:"undo_id"`
+	Changed []string `json:"changed"`
 }

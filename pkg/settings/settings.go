@@ -76,6 +76,9 @@ type Settings struct {
 	// AutofixEnabled and AutofixTimeout are for the repair by coding agents.
 	AutofixEnabled bool
 	AutofixTimeout time.Duration
+	// AutofixHealthy is how long a repaired program has to run well, AutofixBackupMax the size of the largest folder that is repaired.
+	AutofixHealthy   time.Duration
+	AutofixBackupMax int64
 	// Agent is how coding agents are run; JobWorkers is how many jobs in the background run at a time.
 	Agent      Agent
 	JobWorkers int

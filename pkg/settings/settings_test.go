@@ -62,7 +62,7 @@ func TestDefaults(t *testing.T) {
 		CaddyAdminURL: "http://localhost:2019", CaddyDomain: "h.ph1l.uk:60443", CaddyBaseDomain: "ph1l.uk", CaddyPort: 60443,
 		CaddyMode: "auto", CaddyHTTPPort: 80, CaddyStreamCloseDelay: 24 * time.Hour, CaddyConfigFile: "/etc/caddy/Caddyfile", CaddyProgram: s.CaddyProgram,
 		CaddyFile: "/etc/caddy/supervisor.conf", UpstreamsDir: s.UpstreamsDir, MonitorInterval: time.Minute, CronScheduler: "builtin", CronMaxRuns: 1000, LogIndexMaxBytes: 1 << 30, LogBudget: 5000, LogMaxBytes: 10 << 20, LogBackupCount: 5,
-		LogRetention: 7 * 24 * time.Hour, AutofixEnabled: true, AutofixTimeout: 5 * time.Minute, MaxRestartAttempts: 3,
+		LogRetention: 7 * 24 * time.Hour, AutofixEnabled: true, AutofixTimeout: 5 * time.Minute, AutofixHealthy: 10 * time.Second, AutofixBackupMax: 1 << 30, MaxRestartAttempts: 3,
 		Agent: settings.Agent{Timeout: 10 * time.Minute, IdleTimeout: 90 * time.Second, Turns: 2}, JobWorkers: 2,
 		RestartDelay: 5 * time.Second,
 	}

@@ -2,6 +2,7 @@ package settings
 
 import (
 	"strings"
+	"time"
 )
 
 // The names that are needed before the table can be read.
@@ -118,12 +119,20 @@ func definitions() []definition {
 			set: integer(func(s *Settings) *int { return &s.LogBudget }, "a number of lines", 1, 10_000_000),
 		},
 		{
-			name: "AUTOFIX_ENABLED", def: "true", help: "whether coding agents may repair services",
+			name: "AUTOFIX_ENABLED", def: "true", help: "whether coding agents repair what fails without being asked",
 			set: boolean(func(s *Settings) *bool { return &s.AutofixEnabled }),
 		},
 		{
-			name: "AUTOFIX_TIMEOUT", def: "300s", help: "time that a repair may take",
+			name: "AUTOFIX_TIMEOUT", def: "300s", help: "time that the agent may take for a repair",
 			set: duration(autofixField, minAutofix),
+		},
+		{
+			name: "AUTOFIX_HEALTHY", def: "10s", help: "how long a repaired program has to run well before the repair is kept",
+			set: duration(func(s *Settings) *time.Duration { return &s.AutofixHealthy }, 0),
+		},
+		{
+			name: "AUTOFIX_BACKUP_MAX_BYTES", def: "1Gi", help: "largest folder, without caches, that is backed up for a repair; a larger one is not repaired",
+			set: size(func(s *Settings) *int64 { return &s.AutofixBackupMax }),
 		},
 		{
 			name: "MAX_RESTART_ATTEMPTS", def: "3", help: "restarts in a row before a service is given up; -1 never gives up",

@@ -149,7 +149,7 @@ supervisor that runs, the one of SUPERVISOR_DIR (default ~/.supervisor).`,
 	add(groupChange, c.applyCommand(), c.diffCommand(), c.deleteCommand(), c.startCommand(), c.stopCommand(), c.restartCommand(), c.cronCommand(), c.caddyCommand(), c.importCommand(), c.pruneCommand())
 	add(groupLook, c.approvalsCommand(), c.mcpCommand())
 	add(groupChange, c.rolloutCommand())
-	add(groupChange, c.approveCommand(), c.rejectCommand())
+	add(groupChange, c.approveCommand(), c.rejectCommand(), c.fixCommand(), c.fixesCommand())
 	add(groupChange, c.jobsCommand())
 	add(groupDaemon, c.agentsCommand())
 	add(groupDaemon, c.runCommand(), c.shutdownCommand(), c.alertCommand(), c.installCommand(), c.uninstallCommand(), c.versionCommand())
