@@ -60,6 +60,7 @@ type App struct {
 	desk       *approval.Desk
 	background *background
 	agents     *agents
+	repairs    *repairs
 
 	loaded   chan struct{} // closed after the first listing
 	loadOnce sync.Once
@@ -163,13 +164,14 @@ func (a *App) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return a.logs.run(ctx) })
 	group.Go(func() error { a.routes.run(ctx); return nil })
 	group.Go(func() error { return quiet(a.background.jobs.Run(ctx)) })
+	group.Go(func() error { return a.repairs.run(ctx) })
 	group.Go(func() error { return a.work(ctx) })
 	group.Go(func() error { return a.serve(ctx) })
 	err = group.Wait()
 	a.log.Info("supervisor leaves; services run on")
 	a.reconciler.Close()
 	a.agents.runner.Close()
-	return errors.Join(err, a.background.jobs.Close(), a.logs.store.Close(), a.measuring.close(), a.cron.ledger.Close(), a.store.Close())
+	return errors.Join(err, a.background.jobs.Close(), a.repairs.store.Close(), a.logs.store.Close(), a.measuring.close(), a.cron.ledger.Close(), a.store.Close())
 }
 
 // quiet drops the error of a part that was told to end.
@@ -219,6 +221,9 @@ func (a *App) make(ctx context.Context) error {
 		return errors.Join(err, a.logs.store.Close(), a.cron.ledger.Close(), a.measuring.close(), store.Close())
 	}
 	if a.agents, err = a.openAgents(ctx); err != nil {
+		return errors.Join(err, a.background.jobs.Close(), a.logs.store.Close(), a.cron.ledger.Close(), a.measuring.close(), store.Close())
+	}
+	if a.repairs, err = a.openRepairs(ctx, programs); err != nil {
 		return errors.Join(err, a.background.jobs.Close(), a.logs.store.Close(), a.cron.ledger.Close(), a.measuring.close(), store.Close())
 	}
 	close(a.made)

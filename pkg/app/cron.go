@@ -50,7 +50,7 @@ func (a *App) makeCron(ctx context.Context, p *programs) (*cronJobs, error) {
 			peak, ok := a.measuring.sampler.Peak(string(id))
 			return cronjob.Peak{CPUPercent: peak.CPUPercent, MemoryBytes: peak.MemoryBytes}, ok
 		},
-		Ended: a.measuring.jobEnded, Enqueue: a.loop.Add, External: a.settings.CronScheduler == settings.CronTick,
+		Ended: a.jobEnded, Enqueue: a.loop.Add, External: a.settings.CronScheduler == settings.CronTick,
 		MaxRuns: a.settings.CronMaxRuns, Log: a.log,
 	})
 	return c, nil
@@ -63,16 +63,9 @@ func (c *cronJobs) logDir(job string, id uint64) string {
 // job is what the keeper is to be given for a run of a cron job.
 func (p *programs) job(j *v1.CronJob) (process.Spec, error) {
 	sp := &j.Spec
-	account, err := p.accounts.get(sp.User)
+	request, _, err := p.jobRequest(j)
 	if err != nil {
-		return process.Spec{}, &process.StartError{Reason: process.ReasonBadUser, Detail: err.Error()}
-	}
-	request := command.Request{
-		Line: sp.Command.Line, Argv: sp.Command.Argv, Dir: sp.WorkingDir, Base: p.base(j.Key()), Account: account, Env: sp.Env,
-		Vars: map[string]string{"SUPERVISOR_CRONJOB": j.Metadata.Name},
-	}
-	for _, f := range sp.EnvFile {
-		request.EnvFiles = append(request.EnvFiles, command.EnvFile{Path: f.Path, Optional: f.Optional})
+		return process.Spec{}, err
 	}
 	resolved, err := command.Resolve(request)
 	if err != nil {
@@ -102,6 +95,23 @@ func (p *programs) job(j *v1.CronJob) (process.Spec, error) {
 		spec.Logs.Backups = *sp.Logs.Backups
 	}
 	return spec, nil
+}
+
+// jobRequest is what a manifest says about the program of a cron job.
+func (p *programs) jobRequest(j *v1.CronJob) (command.Request, command.Account, error) {
+	sp := &j.Spec
+	account, err := p.accounts.get(sp.User)
+	if err != nil {
+		return command.Request{}, account, &process.StartError{Reason: process.ReasonBadUser, Detail: err.Error()}
+	}
+	request := command.Request{
+		Line: sp.Command.Line, Argv: sp.Command.Argv, Dir: sp.WorkingDir, Base: p.base(j.Key()), Account: account, Env: sp.Env,
+		Vars: map[string]string{"SUPERVISOR_CRONJOB": j.Metadata.Name},
+	}
+	for _, f := range sp.EnvFile {
+		request.EnvFiles = append(request.EnvFiles, command.EnvFile{Path: f.Path, Optional: f.Optional})
+	}
+	return request, account, nil
 }
 
 // CronJob implements cronjob.Desired.

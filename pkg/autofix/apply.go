@@ -22,10 +22,15 @@ func (r *repair) apply(ctx context.Context) (outcome, error) {
 			return failed, err
 		}
 	}
-	if r.wanted, err = r.e.world.Halt(ctx, r.t.Key); err != nil {
-		return failed, fmt.Errorf("stop it to change its files: %w", err)
+	// On record before it is so: whoever finds the program stopped knows that it should not be.
+	r.f.Wanted = r.e.world.Wanted(r.t.Key)
+	if err := r.e.store.Save(ctx, &r.f); err != nil {
+		return failed, err
 	}
 	r.halted = true
+	if err := r.e.world.Halt(ctx, r.t.Key); err != nil {
+		return failed, fmt.Errorf("stop it to change its files: %w", err)
+	}
 	first, err := tree.Open(r.f.Backup)
 	if err != nil {
 		return failed, fmt.Errorf("the backup from before the repair is gone: %w", err)
@@ -76,7 +81,7 @@ func (e *Engine) swap(ctx context.Context, f *history.Fix, changes []tree.Change
 
 // verify starts the repaired program and watches it.
 func (r *repair) verify(ctx context.Context) (outcome, error) {
-	if !r.wanted && r.t.Key.Kind != cronKind {
+	if !r.f.Wanted && r.t.Key.Kind != cronKind {
 		return done, errors.New("it was not started to see whether it runs, as it is stopped")
 	}
 	if err := r.e.world.Verify(ctx, r.t.Key); err != nil {
@@ -94,11 +99,11 @@ const cronKind = "CronJob"
 
 // revert puts the folder back to the backup, exactly: also what the repaired version has written while it was watched.
 func (r *repair) revert(ctx context.Context) (outcome, error) {
-	wanted, err := r.e.world.Halt(ctx, r.t.Key)
+	err := r.e.world.Halt(ctx, r.t.Key)
 	if err != nil {
 		r.log.Warn("the program is not stopped while its files are put back", "err", err)
 	}
-	r.halted, r.wanted = true, r.wanted || wanted
+	r.halted = true
 	if r.backup == nil {
 		if r.backup, err = tree.Open(r.f.Backup); err != nil {
 			return failed, fmt.Errorf("%s; and the folder could not be put back: %w", r.f.Reason, err)
@@ -123,7 +128,8 @@ func (e *Engine) restoreTo(ctx context.Context, f *history.Fix, b *tree.Backup) 
 	return changes, e.swap(ctx, f, changes, b.Content)
 }
 
-// Recover settles what an earlier life of the supervisor left. Nothing is repaired before it has returned.
+// Recover settles what an earlier life of the supervisor left. Nothing may be started or repaired before it has returned. Programs
+// whose repair was interrupted are started anew by Run.
 func (e *Engine) Recover(ctx context.Context) error {
 	open, err := e.store.List(ctx, history.Query{Open: true})
 	if err != nil {
@@ -147,6 +153,9 @@ func (e *Engine) recover(ctx context.Context, f *history.Fix) {
 	}
 	if err := tree.Sweep(f.Folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		e.log.Warn("what a repair needed stays", "folder", f.Folder, "err", err)
+	}
+	if f.Wanted {
+		e.restart = append(e.restart, keyOf(f.Object))
 	}
 	if f.Cause == history.Restore {
 		state, reason := history.Failed, "the supervisor ended before the folder was changed"
@@ -182,9 +191,6 @@ func (e *Engine) undo(ctx context.Context, f *history.Fix) {
 			ended, strings.Join(strange, ", "), f.ID))
 	default:
 		e.end(ctx, f, history.Reverted, ended+"; it was undone")
-	}
-	if err := e.world.Resume(ctx, keyOf(f.Object)); err != nil && !errors.Is(err, ErrNoObject) {
-		e.log.Error("the program was not started again", "object", f.Object, "err", err)
 	}
 }
 

@@ -27,6 +27,9 @@ type Engine struct {
 	// admission holds back a second trigger while a first is looked at.
 	admission sync.Mutex
 
+	// restart are programs to be started anew when the engine runs: their repair was interrupted.
+	restart []v1.Key
+
 	triggers chan Trigger
 	entries  chan entry
 }
@@ -71,6 +74,11 @@ func (e *Engine) Entry(key v1.Key, text string, at time.Time) {
 
 // Run looks at what is reported, until ctx ends.
 func (e *Engine) Run(ctx context.Context) error {
+	for _, key := range e.restart {
+		if err := errors.Join(e.world.Halt(ctx, key), e.world.Resume(ctx, key)); err != nil && !errors.Is(err, ErrNoObject) {
+			e.log.Error("the program was not started again", "object", key.String(), "err", err)
+		}
+	}
 	counted := groups{}
 	again := map[v1.Key]postponed{}
 	alarm := time.NewTimer(time.Hour)
@@ -172,6 +180,9 @@ func (e *Engine) start(ctx context.Context, t Trigger) (job string, fix uint64, 
 	p := policyOf(target.Autofix)
 	if err := e.agents.Available(ctx, p.agent); err != nil {
 		return "", 0, err
+	}
+	if target.Blocked != nil {
+		return "", 0, target.Blocked
 	}
 	f := history.Fix{
 		Object: t.Key.String(), Folder: target.Folder, Cause: t.Cause, Summary: t.Summary, Detail: t.Detail, Actor: t.Actor,
@@ -296,13 +307,12 @@ func (e *Engine) journal(id uint64) string {
 	return filepath.Join(e.o.Dir, "journal", fmt.Sprintf("%d.json", id))
 }
 
-// Well notes that a program runs well, with what is checked out.
-func (e *Engine) Well(ctx context.Context, key v1.Key, folder string) {
-	head := Head(folder)
-	if head == "" {
+// Well notes that a program has run well with a commit.
+func (e *Engine) Well(ctx context.Context, key v1.Key, commit string, at time.Time) {
+	if commit == "" {
 		return
 	}
-	if err := e.store.SetWell(ctx, key.String(), history.Well{Revision: head, At: time.Now()}); err != nil {
+	if err := e.store.SetWell(ctx, key.String(), history.Well{Revision: commit, At: at}); err != nil {
 		e.log.Debug("what runs well is not on record", "object", key.String(), "err", err)
 	}
 }

@@ -335,6 +335,7 @@ func TestALifeEndsAnywhere(t *testing.T) {
 				t.Errorf("%s: the folder (-was +is):\n%s", list[0].Reason, diff)
 			}
 			w.nothingLeft()
+			eventually(t, "the program runs again", func() bool { return w.Wanted(web) })
 		})
 	}
 }

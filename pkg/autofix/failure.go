@@ -52,6 +52,12 @@ func Crashed(key v1.Key, st *v1.ServiceStatus, since time.Time) (Trigger, bool) 
 	return t, true
 }
 
+// JobFailed is the trigger of a run of a cron job that failed.
+func JobFailed(key v1.Key, run uint64, message, output string) Trigger {
+	headline, _ := headlineOf(output)
+	return Trigger{Key: key, Cause: history.Cron, Summary: summarise(message, headline), Trace: output, Run: run}
+}
+
 // ownFault are the signals that a program gives itself.
 var ownFault = []string{"SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSYS", "SIGTRAP"}
 

@@ -32,9 +32,8 @@ type repair struct {
 	work, copy string
 	base       *tree.Snapshot
 	set        *tree.ChangeSet
-	// wanted is whether the program is meant to run, halted whether we have stopped it.
-	wanted, halted bool
-	log            *slog.Logger
+	halted     bool // we have stopped the program
+	log        *slog.Logger
 }
 
 // Result is what a job that repairs brings.
@@ -124,7 +123,7 @@ func (r *repair) move(ctx context.Context, o outcome, why error) {
 // settle leaves things as they should be at the end: a program that was stopped and is meant to run does, and a backup of what was
 // not changed is not kept.
 func (r *repair) settle(ctx context.Context, to history.State) {
-	if r.halted && r.wanted {
+	if r.halted && r.f.Wanted {
 		if err := r.e.world.Resume(ctx, r.t.Key); err != nil {
 			r.log.Error("the program was not started again", "err", err)
 		}

@@ -175,18 +175,21 @@ func (e *Engine) restore(ctx context.Context, h *jobs.Handle, f history.Fix, und
 	}()
 	key := keyOf(f.Object)
 	h.Progress("stopping "+f.Object, 0.1)
-	wanted, err := e.world.Halt(ctx, key)
-	if err != nil && !errors.Is(err, ErrNoObject) {
-		return nil, fmt.Errorf("stop it to change its files: %w", err)
+	undo.Wanted = e.world.Wanted(key)
+	if err := e.store.Save(ctx, undo); err != nil {
+		return nil, err
 	}
 	defer func() {
-		if !wanted {
+		if !undo.Wanted {
 			return
 		}
 		if startErr := e.world.Resume(context.WithoutCancel(ctx), key); startErr != nil {
 			e.log.Error("the program was not started again", "object", f.Object, "err", startErr)
 		}
 	}()
+	if err := e.world.Halt(ctx, key); err != nil && !errors.Is(err, ErrNoObject) {
+		return nil, fmt.Errorf("stop it to change its files: %w", err)
+	}
 	b, err := tree.Open(f.Backup)
 	if err != nil {
 		return nil, err

@@ -26,12 +26,14 @@ type Target struct {
 	Key v1.Key
 	// Folder is the folder that it runs in, absolute, with links resolved; Home the home of the account that it runs as.
 	Folder, Home string
-	// User is that account, empty when it is ours; UID and GID are its numbers.
+	// User is who the agent works as, empty for ourselves; UID and GID are the numbers.
 	User     string
 	UID, GID int
 	// Autofix is what its manifest says, or nil; Manifest the manifest without secrets.
 	Autofix  *v1.Autofix
 	Manifest string
+	// Blocked says why no agent may work for it, such as that it would be root.
+	Blocked error
 	// EnvFiles are absolute paths; Secrets are values that nobody may be told.
 	EnvFiles, Secrets []string
 }
@@ -44,8 +46,10 @@ type World interface {
 	Log(ctx context.Context, key v1.Key, run uint64, bytes int) string
 	// Check runs the command in dir as the object would run, and returns what it printed. The error says how it ended.
 	Check(ctx context.Context, key v1.Key, command, dir string) (output string, err error)
-	// Halt stops it, with all its processes, and reports whether it is meant to run.
-	Halt(ctx context.Context, key v1.Key) (wanted bool, err error)
+	// Wanted reports whether it is meant to run now.
+	Wanted(key v1.Key) bool
+	// Halt stops it, with all its processes.
+	Halt(ctx context.Context, key v1.Key) error
 	// Verify starts it, and returns nil when it was well for some time. Of a cron job it waits for a run.
 	Verify(ctx context.Context, key v1.Key) error
 	// Resume starts it again without looking how it does; a cron job needs nothing.

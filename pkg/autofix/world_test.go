@@ -135,12 +135,17 @@ func (w *world) Check(_ context.Context, _ v1.Key, command, dir string) (string,
 	return w.checks(command, dir)
 }
 
-func (w *world) Halt(context.Context, v1.Key) (bool, error) {
+func (w *world) Wanted(v1.Key) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	was := w.running
+	return w.running
+}
+
+func (w *world) Halt(context.Context, v1.Key) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.running = false
-	return was, nil
+	return nil
 }
 
 func (w *world) Verify(ctx context.Context, _ v1.Key) error {

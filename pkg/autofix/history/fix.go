@@ -68,6 +68,8 @@ type Fix struct {
 	Restored time.Time
 	// Reason says in a sentence why it ended as it did.
 	Reason string
+	// Wanted is whether the program was meant to run when it was stopped for the repair.
+	Wanted bool
 	// Run is the execution of a cron job that caused it.
 	Run uint64
 	// Of is the repair that a Restore has undone.

@@ -26,6 +26,7 @@ type record struct {
 	Backup       string
 	Restored     int64
 	Reason       string
+	Wanted       bool
 	Run          uint64
 	Of           uint64
 	InputTokens  int
@@ -63,7 +64,7 @@ func toRecord(f *Fix) record {
 	return record{
 		ID: f.ID, Object: f.Object, Folder: f.Folder, Cause: string(f.Cause), Summary: f.Summary, Detail: f.Detail, Signature: f.Signature,
 		Actor: f.Actor, Job: f.Job, State: string(f.State), Propose: f.Propose, Agent: f.Agent, Model: f.Model, Response: f.Response,
-		Diff: f.Diff, Files: strings.Join(f.Files, "\x00"), Backup: f.Backup, Restored: micros(f.Restored), Reason: f.Reason, Run: f.Run,
+		Diff: f.Diff, Files: strings.Join(f.Files, "\x00"), Backup: f.Backup, Restored: micros(f.Restored), Reason: f.Reason, Wanted: f.Wanted, Run: f.Run,
 		Of: f.Of, InputTokens: f.InputTokens, OutputTokens: f.OutputTokens, CostUSD: f.CostUSD, CreatedAt: micros(f.CreatedAt), EndedAt: micros(f.EndedAt),
 	}
 }
@@ -72,7 +73,7 @@ func (r *record) fix() Fix {
 	f := Fix{
 		ID: r.ID, Object: r.Object, Folder: r.Folder, Cause: Cause(r.Cause), Summary: r.Summary, Detail: r.Detail, Signature: r.Signature,
 		Actor: r.Actor, Job: r.Job, State: State(r.State), Propose: r.Propose, Agent: r.Agent, Model: r.Model, Response: r.Response,
-		Diff: r.Diff, Backup: r.Backup, Restored: fromMicros(r.Restored), Reason: r.Reason, Run: r.Run, Of: r.Of,
+		Diff: r.Diff, Backup: r.Backup, Restored: fromMicros(r.Restored), Reason: r.Reason, Wanted: r.Wanted, Run: r.Run, Of: r.Of,
 		InputTokens: r.InputTokens, OutputTokens: r.OutputTokens, CostUSD: r.CostUSD, CreatedAt: fromMicros(r.CreatedAt), EndedAt: fromMicros(r.EndedAt),
 	}
 	if r.Files != "" {

@@ -27,7 +27,7 @@ func TestFixesAreKept(t *testing.T) {
 	f := Fix{
 		Object: "Service/web", Folder: "/srv/web", Cause: Crash, Summary: "ValueError: x", Detail: "d", Signature: "s", Actor: "supervisor", Job: "fix-1",
 		State: Working, Propose: true, Agent: "opencode", Model: "m", Response: "r", Diff: "diff", Files: []string{"a", "b c\n"}, Backup: "/b",
-		Restored: at, Reason: "because", Run: 7, Of: 3, InputTokens: 1, OutputTokens: 2, CostUSD: 0.5, CreatedAt: at, EndedAt: at.Add(time.Second),
+		Restored: at, Reason: "because", Wanted: true, Run: 7, Of: 3, InputTokens: 1, OutputTokens: 2, CostUSD: 0.5, CreatedAt: at, EndedAt: at.Add(time.Second),
 	}
 	if err := s.Add(t.Context(), &f); err != nil || f.ID == 0 {
 		t.Fatalf("add: %d, %v", f.ID, err)
