@@ -16,6 +16,9 @@ GOLANGCI_VERSION := v2.12.2
 GOFUMPT_VERSION  := v0.10.0
 TOOLS := $(CURDIR)/.cache/bin
 
+# Updates without downtime that `make bench` makes.
+ROLLOUTS ?= 50
+
 SUPERVISOR_DIR ?= $(HOME)/.supervisor
 MANIFESTS      := $(or $(SUPERVISOR_MANIFESTS),$(SUPERVISOR_DIR)/manifests)
 
@@ -78,8 +81,9 @@ test: setup caddy generate-check ## Install what the tests need and run all of t
 	$(GO) test -tags $(TAGS) -race -count=1 -timeout 10m ./...
 
 .PHONY: bench
-bench: build ## Measure: cold start, drop to exec, respawn, idle cost, stop; each beside its floor
+bench: build caddy ## Measure: cold start, drop to exec, respawn, idle cost, stop, each beside its floor; updates under load
 	$(GO) run -tags $(TAGS) ./pkg/testenv/bench -bin bin $(BENCHFLAGS)
+	$(GO) test -tags $(TAGS) -run - -bench RollingUpdates -benchtime $(ROLLOUTS)x ./pkg/testenv
 
 .PHONY: generate
 generate: ## Write the generated files anew (JSON Schemas, systemd units)

@@ -433,6 +433,9 @@ func (d *decision) advance(in input, turn int, live map[place]process.Run, slots
 // complete ends an update of which nothing is left to be done.
 func (d *decision) complete(in input, live map[place]process.Run, slots []slotPhase) {
 	ro := &d.state.rollout
+	if ro.Phase == v1.RolloutFailed && ro.Version != in.version {
+		ro.Phase, ro.Message, ro.LastLines = v1.RolloutSuperseded, "it was given up, and has been taken back", nil // the history keeps what it was
+	}
 	if ro.Phase != v1.RolloutProgressing {
 		return
 	}

@@ -184,6 +184,7 @@ func (s *rollingTeller) at(address string) (process.Run, bool) {
 func (s *rollingTeller) pointedAt(_ string, replica int, address string) {
 	run, ok := s.at(address)
 	switch {
+	case address == nowhere:
 	case !ok:
 		s.fault("replica %d is sent to %s, where nobody is", replica, address)
 	case run.State != process.Running:

@@ -14,6 +14,9 @@ type move struct {
 	address string
 }
 
+// nowhere is an address at which nobody listens: better than one that another program may come to have.
+const nowhere = "127.0.0.1:1"
+
 // address is where a run listens.
 func address(run process.Run) string { return "127.0.0.1:" + strconv.Itoa(portOf(run)) }
 
@@ -28,8 +31,15 @@ const (
 
 // route says where the requests of each replica go: to its own process when that is ready, else to that of another replica,
 // else to where they went before. What is not known yet changes nothing: a process that was served before is left in peace.
+// When nothing is left of a service that was stopped, they go nowhere.
 func (d *decision) route(in input, live map[place]process.Run, replicas int) {
 	if in.hold || in.svc == nil || !in.rolling && len(in.pointed) == 0 {
+		return
+	}
+	if !in.want && len(live) == 0 {
+		for i := range in.pointed {
+			d.moveTo(in, i, nowhere)
+		}
 		return
 	}
 	states := make([]readiness, replicas)
@@ -45,13 +55,18 @@ func (d *decision) route(in input, live map[place]process.Run, replicas int) {
 		if i >= replicas && !there {
 			continue
 		}
-		to, ok := target(i, states, there)
-		if !ok {
-			continue
+		switch to, ok := target(i, states, there); {
+		case ok:
+			d.moveTo(in, i, address(live[d.state.front(to)]))
+		case !there:
+			d.moveTo(in, i, nowhere) // for now; a web server that finds no file complains of it
 		}
-		if at := address(live[d.state.front(to)]); in.pointed[i] != at {
-			d.moves = append(d.moves, move{i, at})
-		}
+	}
+}
+
+func (d *decision) moveTo(in input, replica int, address string) {
+	if in.pointed[replica] != address {
+		d.moves = append(d.moves, move{replica, address})
 	}
 }
 
