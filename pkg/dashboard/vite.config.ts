@@ -28,6 +28,7 @@ export default defineConfig({
 		modulePreload: { polyfill: false },
 		manifest: true,
 		reportCompressedSize: false,
+		rolldownOptions: { checks: { pluginTimings: false } },
 	},
 	worker: { format: 'es' },
 	// `npm run dev` beside a supervisor that runs elsewhere: SUPERVISOR_URL=http://127.0.0.1:9900 npm run dev

@@ -34,16 +34,18 @@ export const blank = (): Form => ({
 	restart: 'Always',
 });
 
+/** Words that YAML reads as something else than text. */
+const special = /^(true|false|yes|no|on|off|null|~|y|n)$/i;
+
 /** scalar writes a text as YAML: plain where that reads back as the same text, else quoted. */
 export function scalar(text: string): string {
-	const plain = /^[A-Za-z_./~$][^\x00-\x1f"'#:{}[\],&*?|<>=!%@`\\]*$/.test(text) && !/\s$/.test(text) && !/^(true|false|yes|no|on|off|null|~|y|n)$/i.test(text) && !/^\.?\d/.test(text);
-	// In a plain text a colon or a hash is one only beside a space.
-	const inner = /^[A-Za-z_./~$][^\x00-\x1f]*$/.test(text) && !/: |:$| #|\s$/.test(text) && !/^(true|false|yes|no|on|off|null|~|y|n)$/i.test(text);
-	return plain || inner ? text : JSON.stringify(text);
+	// Within a plain text a colon or a hash is one only beside a space.
+	const plain = /^[A-Za-z_./~$][^\x00-\x1f]*$/.test(text) && !/: |:$| #|\s$/.test(text) && !special.test(text) && !/^\.\d/.test(text);
+	return plain ? text : JSON.stringify(text);
 }
 
 const mapping = (pairs: [string, string][]): string => `{${pairs.map(([k, v]) => `${key(k)}: ${flow(v)}`).join(', ')}}`;
-const key = (k: string) => (/^[A-Za-z_][\w./-]*$/.test(k) && !/^(true|false|yes|no|on|off|null|y|n)$/i.test(k) ? k : JSON.stringify(k));
+const key = (k: string) => (/^[A-Za-z_][\w./-]*$/.test(k) && !special.test(k) ? k : JSON.stringify(k));
 // Within braces commas and brackets end a plain text.
 const flow = (v: string) => (/[,[\]{}]/.test(v) ? JSON.stringify(v) : scalar(v));
 
