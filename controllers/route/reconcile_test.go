@@ -262,18 +262,18 @@ func TestNudge(t *testing.T) {
 			w.Nudge()
 		}
 		pass(calm)
-		if w.enqueued != 1 {
-			t.Errorf("100 changes were %d", w.enqueued)
+		if w.enqueued.Load() != 1 {
+			t.Errorf("100 changes were %d", w.enqueued.Load())
 		}
 		reconciled(t, w) // Caddy's configuration changes
 		w.Nudge()
 		pass(calm)
-		if w.enqueued != 1 {
+		if w.enqueued.Load() != 1 {
 			t.Error("a change soon after a reload did not wait for others")
 		}
 		pass(busy)
-		if w.enqueued != 2 {
-			t.Errorf("enqueued %d times", w.enqueued)
+		if w.enqueued.Load() != 2 {
+			t.Errorf("enqueued %d times", w.enqueued.Load())
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	v1 "github.com/philiporange/supervisor/api/v1"
 	"github.com/philiporange/supervisor/pkg/caddy"
@@ -81,7 +82,7 @@ type world struct {
 	urls     map[string]string
 	events   []v1.Event
 	saved    []caddy.Route
-	enqueued int
+	enqueued atomic.Int32
 }
 
 func newWorld(services ...Service) *world {
@@ -120,7 +121,7 @@ func (w *world) renew() {
 			w.exposed[service], w.urls[service] = c, url
 			return was == nil != (c == nil) || was != nil && (was.Status != c.Status || was.Reason != c.Reason || was.Message != c.Message)
 		},
-		Record: func(e v1.Event) { w.events = append(w.events, e) }, Enqueue: func() { w.enqueued++ }, Log: slog.New(slog.DiscardHandler),
+		Record: func(e v1.Event) { w.events = append(w.events, e) }, Enqueue: func() { w.enqueued.Add(1) }, Log: slog.New(slog.DiscardHandler),
 	})
 }
 

@@ -60,6 +60,8 @@ type world struct {
 	applied []wire.Applied
 	// preview answers preview.
 	preview wire.Preview
+	// routes answers routes.
+	routes wire.Routes
 }
 
 func newWorld(t *testing.T) *world {
@@ -173,6 +175,14 @@ func (w *world) handler() http.Handler {
 			return wire.Deleted{Status: "deleted", Name: k.Name}, nil
 		})
 	}
+	handle("GET /api/v1/routes", func(*http.Request) (any, *wire.Problem) { return w.routes, nil })
+	handle("GET /api/caddy/config", func(*http.Request) (any, *wire.Problem) {
+		return wire.CaddyConfig{Caddyfile: "https://web.test {\n}\n"}, nil
+	})
+	handle("GET /api/caddy/current", func(*http.Request) (any, *wire.Problem) { return map[string]any{"apps": map[string]any{}}, nil })
+	handle("POST /api/caddy/reload", func(*http.Request) (any, *wire.Problem) {
+		return wire.CaddyReloaded{Status: "reloaded", Message: "Caddy has loaded its configuration"}, nil
+	})
 	handle("GET /api/services/{name}", func(r *http.Request) (any, *wire.Problem) {
 		if s, ok := w.flat[r.PathValue("name")]; ok {
 			return s, nil

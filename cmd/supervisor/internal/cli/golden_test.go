@@ -109,6 +109,14 @@ func full(t *testing.T) *world {
 		{Key: v1.Key{Kind: v1.KindService, Name: "x"}, Result: wire.ResultCreated, Phase: v1.PhaseFailed, Message: "no such program"},
 		{Key: v1.Key{Kind: v1.KindCronJob, Name: "j"}, Result: wire.ResultUnchanged},
 	}
+	yes, no := true, false
+	served := &v1.Condition{Type: v1.ConditionExposed, Status: v1.ConditionTrue, Reason: "Answers"}
+	w.routes = wire.Routes{Mode: "api", State: wire.CaddyStateRejected, Message: "Caddy refuses the route of worse: no such module", Routes: []wire.Route{
+		{Service: "web", URL: "https://web.test", TLS: "auto", Upstreams: []string{"127.0.0.1:8000"}, Served: true, Exposed: served, Answers: &yes, Answer: "answers 200", CheckedAt: ptr(before(time.Minute)), Milliseconds: 3.6},
+		{Service: "api", URL: "https://apps.test/api/", TLS: "internal", Upstreams: []string{"{file./run/x/api/0}"}, Served: true, Exposed: served, Answers: &no, Answer: "answers 502 Bad Gateway", CheckedAt: ptr(before(time.Second))},
+		{Service: "off", URL: "http://off.test", TLS: "off", Stopped: true, Served: true, Exposed: served},
+		{Service: "worse", URL: "https://worse.test", TLS: "auto", Exposed: &v1.Condition{Status: v1.ConditionFalse, Message: "Caddy refuses the route: no such module"}},
+	}}
 	return w.serve()
 }
 
@@ -136,8 +144,9 @@ func TestGolden(t *testing.T) {
 			"delete svc", "delete cj -l a=b --all extra", "delete web -o name", "delete svc web", "delete web --ignore-not-found", "delete svc/web --ignore-not-found",
 			"delete svc -l team=web", "delete cj --all", "delete", "delete nothing-like-it", "get",
 		},
-		"house": {"status", "version", "version --client", "version -o json", "prune", "prune -y", "prune", "shutdown", "status extra"},
-		"usage": {"gett", "get --frob", "run now", "validate", "--version", "events extra"},
+		"house":  {"status", "version", "version --client", "version -o json", "prune", "prune -y", "prune", "shutdown", "status extra"},
+		"routes": {"routes", "routes -o wide", "routes -o xml", "caddy config", "caddy config --current", "caddy reload", "caddy extra"},
+		"usage":  {"gett", "get --frob", "run now", "validate", "--version", "events extra"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := full(t)

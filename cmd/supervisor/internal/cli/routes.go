@@ -52,17 +52,24 @@ func (c *cli) printRoutes(r *wire.Routes, wide bool) error {
 	return nil
 }
 
+// How a route is, in one word.
+const (
+	routeAnswers = "Answers"
+	routeSilent  = "Silent"
+	routeRefused = "NotServed"
+)
+
 func (c *cli) routeRow(r *wire.Route, wide bool) []string {
-	state, message := "Pending", ""
+	state, message := string(v1.PhasePending), ""
 	switch {
 	case r.Exposed != nil && r.Exposed.Status != v1.ConditionTrue:
-		state, message = "Failed", r.Exposed.Message
+		state, message = routeRefused, r.Exposed.Message
 	case r.Stopped:
-		state = "Stopped"
+		state = string(v1.PhaseStopped)
 	case r.Answers != nil && *r.Answers:
-		state = "Running"
+		state = routeAnswers
 	case r.Answers != nil:
-		state, message = "Unready", "it "+r.Answer
+		state, message = routeSilent, "it "+r.Answer
 	}
 	if !wide {
 		return []string{r.Service, state, r.URL, message}

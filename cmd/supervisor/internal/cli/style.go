@@ -40,11 +40,11 @@ func (c *cli) paint(color, text string) string {
 // colorOf is the colour of a word that tells good from bad.
 func colorOf(word string) string {
 	switch word {
-	case string(v1.PhaseRunning), "ok", "ready":
+	case string(v1.PhaseRunning), "ok", "ready", routeAnswers:
 		return green
-	case string(v1.PhaseFailed), string(v1.EventWarning), "failed":
+	case string(v1.PhaseFailed), string(v1.EventWarning), "failed", routeRefused:
 		return red
-	case string(v1.PhasePending), string(v1.PhaseStarting), string(v1.PhaseUnready), string(v1.PhaseStopping), string(v1.PhaseBackoff):
+	case string(v1.PhasePending), string(v1.PhaseStarting), string(v1.PhaseUnready), string(v1.PhaseStopping), string(v1.PhaseBackoff), routeSilent:
 		return yellow
 	case string(v1.PhaseStopped), string(v1.PhaseComplete), "Deleted":
 		return faint
