@@ -439,6 +439,39 @@ func TestRollingScaleDown(t *testing.T) {
 	})
 }
 
+// Scaled to nothing, nothing is left.
+func TestRollingScaleToZero(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.apply(rolling("v1", replicas(2)))
+		w.pass(5 * time.Second)
+		w.apply(rolling("v1", replicas(0)))
+		w.pass(5 * time.Second)
+		w.sees("", "? ?")
+		w.is("web", v1.PhaseStopped)
+		w.apply(rolling("v1", replicas(2)))
+		w.pass(5 * time.Second)
+		w.sees("v1 v1", "v1 v1")
+	})
+}
+
+// One too many that cannot be replaced by another in rotation is stopped when its time has passed.
+func TestRollingScaleDownToUnready(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.apply(rolling("v1", replicas(2)))
+		w.pass(5 * time.Second)
+		w.fails("v1")
+		w.keeper.Exit(w.keeper.Runs("Service/web")[0].ID, 1)
+		w.pass(5 * time.Second)
+		w.apply(rolling("v1", replicas(1)))
+		w.pass(20 * time.Second)
+		w.sees("v1", "v1 v1")
+		w.pass(20 * time.Second)
+		w.sees("", "?")
+	})
+}
+
 // A manager that was killed between the exchange of the address and the note of it goes on from the address.
 func TestRollingGoesOnFromTheAddress(t *testing.T) {
 	t.Parallel()

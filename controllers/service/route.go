@@ -58,10 +58,20 @@ func (d *decision) route(in input, live map[place]process.Run, replicas int) {
 		switch to, ok := target(i, states, there); {
 		case ok:
 			d.moveTo(in, i, address(live[d.state.front(to)]))
-		case !there:
-			d.moveTo(in, i, nowhere) // for now; a web server that finds no file complains of it
+		case !there, replicas == 0, d.overdue(in, live, in.pointed[i]):
+			d.moveTo(in, i, nowhere) // a web server that finds no file complains of it
 		}
 	}
+}
+
+// overdue reports whether the process at an address has had the time to finish what it began.
+func (d *decision) overdue(in input, live map[place]process.Run, at string) bool {
+	for _, run := range live {
+		if since := d.state.drains[run.ID]; !since.IsZero() && address(run) == at {
+			return !in.now.Before(since.Add(in.drain))
+		}
+	}
+	return false
 }
 
 func (d *decision) moveTo(in input, replica int, address string) {

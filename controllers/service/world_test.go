@@ -434,7 +434,8 @@ func (w *world) version(port int) string {
 
 // line is the command line of a run.
 func (w *world) line(id process.RunID) string {
-	for _, spec := range w.keeper.Started() {
+	// The newest first: where no time passes, the ID of a forgotten run comes again.
+	for _, spec := range slices.Backward(w.keeper.Started()) {
 		if spec.ID == id {
 			return spec.Argv[1]
 		}
