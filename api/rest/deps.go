@@ -140,6 +140,7 @@ type Deps struct {
 	Router   Router
 	Jobs     Jobs
 	Agents   Agents
+	Chat     Chat
 	// Approvals is what a person has to allow first. MCP answers AI programs at /mcp.
 	Fixes     Fixes
 	Approvals Approvals

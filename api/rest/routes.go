@@ -12,7 +12,7 @@ func (a *API) table() []route {
 	var out []route
 	for _, part := range [][]route{
 		serviceRoutes(), objectRoutes("services", v1.KindService, v1.Service{}), objectRoutes("cronjobs", v1.KindCronJob, v1.CronJob{}),
-		manifestRoutes(), eventRoutes(), logRoutes(), metricsRoutes(), cronRoutes(), caddyRoutes(), jobRoutes(), agentRoutes(), supervisorRoutes(), settingsRoutes(), fileRoutes(),
+		manifestRoutes(), eventRoutes(), logRoutes(), metricsRoutes(), cronRoutes(), caddyRoutes(), jobRoutes(), agentRoutes(), chatRoutes(), supervisorRoutes(), settingsRoutes(), fileRoutes(),
 		environmentRoutes(), templateRoutes(), doorRoutes(),
 		approvalRoutes(), mcpRoutes(), fixRoutes(),
 		rolloutRoutes(),

@@ -95,7 +95,7 @@ func (s *stream) comment(text string) error {
 	return s.flushLocked()
 }
 
-// send writes one event. An empty id leaves the client's place as it is.
+// send writes one event. An empty id leaves the client's place as it is; an empty event is one without a name.
 func (s *stream) send(id, event string, data any) error {
 	body, err := json.Marshal(data)
 	if err != nil {
@@ -107,7 +107,10 @@ func (s *stream) send(id, event string, data any) error {
 	if id != "" {
 		s.buf.WriteString("id: " + id + "\n")
 	}
-	s.buf.WriteString("event: " + event + "\ndata: ")
+	if event != "" {
+		s.buf.WriteString("event: " + event + "\n")
+	}
+	s.buf.WriteString("data: ")
 	s.buf.Write(body)
 	s.buf.WriteString("\n\n")
 	return s.flushLocked()

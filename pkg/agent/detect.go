@@ -79,6 +79,15 @@ func (r *Runner) Available(ctx context.Context, agent string) error {
 	return err
 }
 
+// AvailableTo is Available for an agent that is to run as a user; empty takes the configured one.
+func (r *Runner) AvailableTo(ctx context.Context, agent, user string) error {
+	c, err := r.choose(ctx, agent, "")
+	if err == nil {
+		_, err = r.account(&c.spec, user)
+	}
+	return err
+}
+
 func reasonOf(err error) string {
 	var u *UnavailableError
 	if errors.As(err, &u) {

@@ -222,11 +222,7 @@ func (r *Runner) plan(ctx context.Context, q Request) (plan, error) {
 		return plan{}, err
 	}
 	p := plan{spec: c.spec, path: c.path}
-	if p.who, err = runsAs(os.Getuid(), q.User, r.config.User, r.config.AllowRoot, lookupAccount); err != nil {
-		var u *UnavailableError
-		if errors.As(err, &u) && u.Agent == "" {
-			err = &UnavailableError{Agent: c.spec.ID, Reason: u.Reason}
-		}
+	if p.who, err = r.account(&p.spec, q.User); err != nil {
 		return plan{}, err
 	}
 	p.setup = Setup{Model: p.spec.ModelID(q.Model), BaseURL: p.spec.BaseURL, Dir: q.Dir, Access: q.Access}
@@ -251,4 +247,14 @@ func (r *Runner) plan(ctx context.Context, q Request) (plan, error) {
 		p.secrets = append(p.secrets, key)
 	}
 	return p, nil
+}
+
+// account is who an agent runs as.
+func (r *Runner) account(spec *Spec, user string) (account, error) {
+	who, err := runsAs(os.Getuid(), user, r.config.User, r.config.AllowRoot, lookupAccount)
+	var u *UnavailableError
+	if errors.As(err, &u) {
+		err = &UnavailableError{Agent: spec.ID, Reason: u.Reason}
+	}
+	return who, err
 }

@@ -61,6 +61,7 @@ type App struct {
 	background *background
 	agents     *agents
 	repairs    *repairs
+	chat       *chats
 
 	loaded   chan struct{} // closed after the first listing
 	loadOnce sync.Once
@@ -170,6 +171,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	err = group.Wait()
 	a.log.Info("supervisor leaves; services run on")
 	a.reconciler.Close()
+	a.chat.chat.Close()
 	a.agents.runner.Close()
 	return errors.Join(err, a.background.jobs.Close(), a.repairs.store.Close(), a.logs.store.Close(), a.measuring.close(), a.cron.ledger.Close(), a.store.Close())
 }
@@ -221,6 +223,9 @@ func (a *App) make(ctx context.Context) error {
 		return errors.Join(err, a.logs.store.Close(), a.cron.ledger.Close(), a.measuring.close(), store.Close())
 	}
 	if a.agents, err = a.openAgents(ctx); err != nil {
+		return errors.Join(err, a.background.jobs.Close(), a.logs.store.Close(), a.cron.ledger.Close(), a.measuring.close(), store.Close())
+	}
+	if a.chat, err = a.openChat(); err != nil {
 		return errors.Join(err, a.background.jobs.Close(), a.logs.store.Close(), a.cron.ledger.Close(), a.measuring.close(), store.Close())
 	}
 	if a.repairs, err = a.openRepairs(ctx, programs); err != nil {

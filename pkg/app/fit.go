@@ -292,7 +292,7 @@ func (a *App) deps(auth *rest.Authorizer) rest.Deps {
 		Desired: desiredView{a}, Files: manifestFiles{a}, Editor: editing{a}, Observed: a.store, Operator: operator{a}, Auth: auth, Log: a.log,
 		Logs: a.logs, Metrics: a.measuring, Cron: a.cron, Router: a.routes, Settings: a.effectiveSettings, Environment: a.environment, Templates: templates(), Version: a.version, Unready: a.unready, Schemas: manifests.Schemas(), Dashboard: dashboard.Handler(), LogFile: a.logPath(), ServiceHost: a.settings.ServiceHost,
 		Rollouts: a.store,
-		Jobs:     a.background, Agents: a.agents, Fixes: a.repairs,
+		Jobs:     a.background, Agents: a.agents, Fixes: a.repairs, Chat: a.chat,
 		WorkingDir: func(s *v1.Service) string {
 			p := programs{manifests: a.settings.Manifests, origin: a.file}
 			return p.workingDir(s)

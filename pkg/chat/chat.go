@@ -29,8 +29,9 @@ type Options struct {
 	Runner *agent.Runner
 	// Dir holds a file for each conversation.
 	Dir string
-	// Servers are the MCP servers for an agent; asks says whether a person can be asked about what they change.
-	Servers func(asks bool) []agent.Server
+	// Servers are the MCP servers for an agent that runs as a user (empty: as the default one); asks says whether a person can be
+	// asked about what they change.
+	Servers func(user string, asks bool) []agent.Server
 	// Looking are the tools of ServerName that change nothing.
 	Looking []string
 	// Warm is how long an agent is kept after an answer (10 min), MaxWarm how many are (2).
@@ -89,7 +90,7 @@ func New(o Options) (*Chat, error) {
 		o.Keep = 200
 	}
 	if o.Servers == nil {
-		o.Servers = func(bool) []agent.Server { return nil }
+		o.Servers = func(string, bool) []agent.Server { return nil }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -139,7 +140,7 @@ func (c *Chat) Begin(ctx context.Context, m Message) (id string, run func(ctx co
 	if err != nil {
 		return "", nil, err
 	}
-	if err := c.o.Runner.Available(ctx, conv.Agent); err != nil {
+	if err := c.o.Runner.AvailableTo(ctx, conv.Agent, conv.User); err != nil {
 		return "", nil, err
 	}
 	c.mu.Lock()
@@ -208,7 +209,7 @@ func (c *Chat) answer(ctx context.Context, conv *Conversation, m Message, emit f
 // turn gives the message to the conversation's agent.
 func (c *Chat) turn(ctx context.Context, conv *Conversation, m Message, t *telling) (agent.Outcome, error) {
 	q := agent.Request{
-		Agent: conv.Agent, Model: conv.Model, Dir: conv.Dir, User: conv.User, Access: agent.AccessRead, Servers: c.o.Servers(m.Asks),
+		Agent: conv.Agent, Model: conv.Model, Dir: conv.Dir, User: conv.User, Access: agent.AccessRead, Servers: c.o.Servers(conv.User, m.Asks),
 		Policy: agent.Else(agent.ReadOnly(conv.Dir), agent.AllowTools(ServerName, c.o.Looking...)),
 	}
 	if m.Asks {

@@ -39,7 +39,9 @@ func newHouse(t *testing.T, change func(*chat.Options), spec agent.Spec) *house 
 	h := &house{t: t, dir: t.TempDir()}
 	h.options = chat.Options{
 		Dir: filepath.Join(h.dir, "chats"), Looking: []string{"list"},
-		Servers: func(bool) []agent.Server { return []agent.Server{{Name: chat.ServerName, Command: "/bin/true"}} },
+		Servers: func(string, bool) []agent.Server {
+			return []agent.Server{{Name: chat.ServerName, Command: "/bin/true"}}
+		},
 	}
 	h.config = agent.Config{Specs: []agent.Spec{spec}, Dir: filepath.Join(h.dir, "agents"), AllowRoot: true}
 	if change != nil {

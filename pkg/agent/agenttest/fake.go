@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -487,3 +488,20 @@ var (
 	_ acp.Agent       = (*fake)(nil)
 	_ acp.AgentLoader = (*fake)(nil)
 )
+
+// Configure makes agents those of a supervisor whose data folder is dir, and the only ones.
+func Configure(t testing.TB, dir string, specs ...agent.Spec) {
+	t.Helper()
+	for _, b := range agent.Builtin() {
+		if !slices.ContainsFunc(specs, func(s agent.Spec) bool { return s.ID == b.ID }) {
+			specs = append(specs, agent.Spec{ID: b.ID, Protocol: b.Protocol, Argv: b.Argv, Disabled: true})
+		}
+	}
+	text, err := json.Marshal(specs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "agents.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -150,6 +150,7 @@ supervisor that runs, the one of SUPERVISOR_DIR (default ~/.supervisor).`,
 	add(groupLook, c.approvalsCommand(), c.mcpCommand())
 	add(groupChange, c.rolloutCommand())
 	add(groupChange, c.approveCommand(), c.rejectCommand(), c.fixCommand(), c.fixesCommand())
+	add(groupLook, c.chatCommand())
 	add(groupChange, c.jobsCommand())
 	add(groupDaemon, c.agentsCommand())
 	add(groupDaemon, c.runCommand(), c.shutdownCommand(), c.alertCommand(), c.installCommand(), c.uninstallCommand(), c.versionCommand())
