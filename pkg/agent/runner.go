@@ -24,7 +24,7 @@ type Limits struct {
 
 // The limits that hold where nothing else is said.
 const (
-	DefaultStart  = time.Minute
+	DefaultStart  = 2 * time.Minute
 	DefaultTurn   = 10 * time.Minute
 	DefaultIdle   = 90 * time.Second
 	DefaultOutput = 64 << 20

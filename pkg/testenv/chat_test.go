@@ -37,7 +37,7 @@ func TestChatWithARealAgent(t *testing.T) {
 		agenttest.Call("supervisor_list"), agenttest.Say("One service, web, runs."),
 		agenttest.Call("supervisor_stop", "name", "web"), agenttest.Say("It is stopped now."),
 	}})
-	e := New(t, "AGENT_ALLOW_ROOT=true")
+	e := New(t, "AGENT_ALLOW_ROOT=true", "AGENT_IDLE_TIMEOUT=5m")
 	agenttest.Configure(t, e.Dir, agenttest.OpenCode(t, model, "chat"))
 	e.StartManager()
 	e.Service("web", "command: sleep 1000")
