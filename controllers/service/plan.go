@@ -186,7 +186,8 @@ func (d *decision) retire(in input, live map[place]process.Run, replicas int) {
 		if at.replica < replicas || run.State != process.Running {
 			continue
 		}
-		serves := at == d.state.front(at.replica) && d.state.slots[at.replica].run == run.ID && !d.state.slots[at.replica].readySince.IsZero()
+		s := d.state.slots[at.replica]
+		serves := at == d.state.front(at.replica) && (s.run == run.ID && !s.readySince.IsZero() || in.pointsAt(run))
 		switch {
 		case !in.want:
 			d.stop(in, run, stopUnwanted, in.whyNot)

@@ -207,11 +207,9 @@ func (d *decision) drain(in input, run process.Run, reason stopReason) {
 	}
 	since := d.state.drains[run.ID]
 	open, counted := in.connections[run.ID]
-	for _, pointed := range in.pointed {
-		if pointed == address(run) {
-			d.wake(in.now.Add(drainLook)) // it has yet to be taken out of rotation, see route
-			return
-		}
+	if in.pointsAt(run) {
+		d.wake(in.now.Add(drainLook)) // it has yet to be taken out of rotation, see route
+		return
 	}
 	switch end := since.Add(in.drain); {
 	case !in.now.Before(end):

@@ -74,6 +74,16 @@ func (d *decision) overdue(in input, live map[place]process.Run, at string) bool
 	return false
 }
 
+// pointsAt reports whether requests go to a run.
+func (in input) pointsAt(run process.Run) bool {
+	for _, at := range in.pointed {
+		if at == address(run) {
+			return true
+		}
+	}
+	return false
+}
+
 func (d *decision) moveTo(in input, replica int, address string) {
 	if in.pointed[replica] != address {
 		d.moves = append(d.moves, move{replica, address})
