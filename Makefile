@@ -47,6 +47,15 @@ dashboard: ## Build the web app that is embedded (needs Node 20.19)
 		echo "note: the dashboard is left out: it needs Node 20.19 or newer with npm (https://nodejs.org); this machine has $$(node --version 2>/dev/null || echo none). Everything else is built." >&2; \
 	else $(MAKE) --no-print-directory $(DASHBOARD)/dist/index.html.gz; fi
 
+.PHONY: test-dashboard
+test-dashboard: dashboard ## Check the types of the web app and run its unit tests; the browser tests are among those of Go
+	cd $(DASHBOARD) && npm run --silent check && npm test --silent
+
+.PHONY: screenshots
+screenshots: build ## Pictures of every page, wide and narrow, light and dark, into .cache/screenshots
+	$(GO) build -tags $(TAGS) -o .cache/demo ./pkg/testenv/demo
+	node $(DASHBOARD)/e2e/screenshots.mjs .cache/demo bin .cache/screenshots
+
 $(DASHBOARD)/node_modules/.package-lock.json: $(DASHBOARD)/package.json $(DASHBOARD)/package-lock.json
 	cd $(DASHBOARD) && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
@@ -75,7 +84,7 @@ setup: check-tools
 	@.ci/opencode
 
 .PHONY: test
-test: setup caddy generate-check ## Install what the tests need and run all of them
+test: setup caddy generate-check test-dashboard ## Install what the tests need and run all of them
 	$(GO) vet -tags $(TAGS) ./...
 	# -count=1: the tests of pkg/testenv run programs that the test cache knows nothing of.
 	$(GO) test -tags $(TAGS) -race -count=1 -timeout 10m ./...

@@ -127,7 +127,7 @@ async function story(browser, name, viewport, touch) {
 		await page.getByRole('heading', { name: 'Overview' }).waitFor();
 		await page.getByRole('link', { name: web, exact: true }).waitFor();
 		await page.keyboard.press('Control+k');
-		await page.getByRole('combobox').fill(`restart ${web}`);
+		await page.getByRole('combobox', { name: 'Search and commands' }).fill(`restart ${web}`);
 		await page.getByRole('option', { name: `Restart ${web}` }).waitFor();
 		await check(page, 'palette');
 		await page.keyboard.press('Enter');

@@ -1,0 +1,70 @@
+// Pictures of every page, wide and narrow, light and dark, of the demo's world: node screenshots.mjs DEMO BIN FOLDER [PAGE...]
+import { spawn } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { launch, PATIENCE } from './browser.mjs';
+
+const [demo, bin, folder, ...only] = process.argv.slice(2);
+mkdirSync(folder, { recursive: true });
+
+const world = spawn(demo, ['-bin', bin], { stdio: ['pipe', 'pipe', 'inherit'] });
+const { value: line } = await createInterface({ input: world.stdout })[Symbol.asyncIterator]().next();
+if (!line) throw new Error('the demo did not start');
+const { url } = JSON.parse(line);
+
+const named = (name) => (page) => page.getByRole('heading', { name, exact: true }).waitFor();
+/** Each page, and what is there when it is. */
+const pages = {
+	overview: ['/', (page) => page.getByText('MB').first().waitFor()],
+	service: ['/services/storefront', (page) => page.getByText('GET').first().waitFor()],
+	crash: ['/services/recommendations', named('Given up')],
+	'service-logs': ['/services/storefront/logs', (page) => page.getByText('GET').first().waitFor()],
+	'service-metrics': ['/services/search/metrics', (page) => page.locator('.uplot').first().waitFor()],
+	'service-environment': ['/services/checkout/environment', (page) => page.getByText('CURRENCY').waitFor()],
+	'service-manifest': ['/services/checkout/manifest', (page) => page.locator('.cm-content').waitFor()],
+	new: ['/new', named('New service')],
+	logs: ['/logs', (page) => page.getByText('GET').first().waitFor()],
+	metrics: ['/charts', (page) => page.locator('.uplot').first().waitFor()],
+	cron: ['/cron', named('Cron')],
+	'cron-job': ['/cron/backup', named('backup')],
+	manifests: ['/manifests?file=broken.yaml', (page) => page.locator('.cm-content').waitFor()],
+	caddy: ['/caddy', named('Caddy')],
+	jobs: ['/jobs', named('Jobs')],
+	events: ['/events', (page) => page.getByText('GaveUp').first().waitFor()],
+	settings: ['/settings', named('Settings')],
+	palette: ['/', async (page) => {
+		await page.getByText('MB').first().waitFor();
+		await page.keyboard.press('Control+k');
+		await page.getByRole('combobox', { name: 'Search and commands' }).fill('restart st');
+	}],
+};
+
+const browser = await launch();
+let failed = 0;
+for (const [size, viewport] of [['wide', { width: 1440, height: 900 }], ['narrow', { width: 360, height: 780 }]]) {
+	for (const colorScheme of ['light', 'dark']) {
+		const context = await browser.newContext({ viewport, colorScheme, deviceScaleFactor: size === 'narrow' ? 2 : 1, reducedMotion: 'reduce', hasTouch: size === 'narrow' });
+		const page = await context.newPage();
+		page.setDefaultTimeout(PATIENCE / 3);
+		for (const [name, [path, there]] of Object.entries(pages)) {
+			if (only.length > 0 && !only.includes(name)) continue;
+			try {
+				await page.goto(url + path);
+				await there(page);
+				// Figures come every few seconds; fonts and the first frame of charts a moment later.
+				await page.evaluate(() => document.fonts.ready);
+				await page.evaluate(() => new Promise((done) => setTimeout(done, 600)));
+				await page.screenshot({ path: `${folder}/${name}-${size}-${colorScheme}.png` });
+			} catch (error) {
+				failed++;
+				console.error(`${name}, ${size}, ${colorScheme}: ${error.message.split('\n')[0]}`);
+			}
+		}
+		await context.close();
+	}
+}
+await browser.close();
+world.stdin.end();
+await new Promise((done) => world.on('exit', done));
+console.log(`pictures are in ${folder}${failed ? `; ${failed} could not be taken` : ''}`);
+process.exitCode = failed ? 1 : 0;
