@@ -34,6 +34,7 @@ export const pages: PageRow[] = [
 	{ path: '/cron', title: 'Cron', icon: 'cron', primary: true, load: () => import('./cron/Cron.svelte') },
 	{ path: '/cron/:name', title: 'Cron job', under: '/cron', load: () => import('./cron/Job.svelte') },
 	{ path: '/new/cron', title: 'New cron job', under: '/cron', load: () => import('./cron/New.svelte') },
+	{ path: '/manifests', title: 'Manifests', icon: 'manifests', load: () => import('./manifests/Manifests.svelte') },
 	{ path: '/caddy', title: 'Caddy', icon: 'caddy', load: () => import('./caddy/Caddy.svelte') },
 	{ path: '/jobs', title: 'Jobs', icon: 'jobs', load: () => import('./jobs/Jobs.svelte') },
 	{ path: '/jobs/:id', title: 'Job', under: '/jobs', load: () => import('./jobs/Jobs.svelte') },

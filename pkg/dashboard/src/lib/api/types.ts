@@ -265,6 +265,8 @@ export interface Problem {
 	code?: string;
 	errors?: { field: string; detail: string }[];
 	problems?: ManifestProblem[];
+	/** The manifest file as it is, when it is not as it was seen. */
+	current?: { path: string; text: string; etag: string };
 	request_id?: string;
 }
 
