@@ -92,6 +92,7 @@ test: setup caddy generate-check test-dashboard ## Install what the tests need a
 .PHONY: bench
 bench: build caddy ## Measure: cold start, drop to exec, respawn, idle cost, stop, each beside its floor; updates under load
 	$(GO) run -tags $(TAGS) ./pkg/testenv/bench -bin bin $(BENCHFLAGS)
+	$(GO) test -tags $(TAGS) -run - -bench 'RouteChange|RequestsWhileRoutesChange' -benchtime 20x ./pkg/testenv
 	$(GO) test -tags $(TAGS) -run - -bench RollingUpdates -benchtime $(ROLLOUTS)x ./pkg/testenv
 
 .PHONY: generate

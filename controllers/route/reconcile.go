@@ -23,11 +23,12 @@ var Key = v1.Key{Kind: "Routes", Name: "caddy"}
 
 // Times of the loop.
 const (
-	// calm is how long a change waits for others when nothing has been changed for a while; busy, when it has.
-	calm = 50 * time.Millisecond
-	busy = 300 * time.Millisecond
-	// lately is how long ago a change of Caddy's configuration still makes us busy.
-	lately = 2 * time.Second
+	// gather is how long a change waits for others that come with it.
+	gather = 50 * time.Millisecond
+	// Each change of its configuration makes Caddy lose some of the connections that are just being opened. So there may be a
+	// few of them at once, and then one each refill, with everything that has come together until then.
+	burst  = 3
+	refill = 500 * time.Millisecond
 	// look is how often what is served is compared although Caddy says nothing.
 	look = time.Minute
 	// firstRetry and lastRetry bound the time between two tries when Caddy does not answer; its coming back is seen at once.
@@ -78,16 +79,43 @@ type Reconciler struct {
 	failure  error
 	failures int
 	looked   time.Time
+	budget   budget
 
 	moved atomic.Bool // Caddy may serve something else than we left it
 	alarm struct {
 		sync.Mutex
 		timer *time.Timer
 	}
-	touched atomic.Int64 // when Caddy's configuration was last changed by us, in nanoseconds
+	needed chan struct{} // closed when there is something for Caddy to do
+	need   sync.Once
 
 	mu   sync.Mutex
 	view View
+}
+
+// budget bounds how often Caddy's configuration is changed.
+type budget struct {
+	left float64
+	at   time.Time
+}
+
+func (b *budget) earn(now time.Time) {
+	b.left = min(burst, b.left+float64(now.Sub(b.at))/float64(refill))
+	b.at = now
+}
+
+// wait is how long it is until there may be a change.
+func (b *budget) wait(now time.Time) time.Duration {
+	if b.earn(now); b.left >= 1 {
+		return 0
+	}
+	return time.Duration((1 - b.left) * float64(refill))
+}
+
+// spend notes changes. What one delivery needs, it takes: that may be more than is left.
+func (b *budget) spend(now time.Time, changes int) {
+	b.earn(now)
+	b.left -= float64(changes)
 }
 
 // refusal is a route that Caddy does not take.
@@ -124,7 +152,7 @@ type RouteView struct {
 
 // New returns a reconciler that has not spoken to Caddy yet.
 func New(c Config) *Reconciler {
-	r := &Reconciler{c: c, fresh: true, refused: map[string]refusal{}}
+	r := &Reconciler{c: c, fresh: true, refused: map[string]refusal{}, needed: make(chan struct{})}
 	if c.Load != nil {
 		r.last = c.Load()
 	}
@@ -138,11 +166,7 @@ func (r *Reconciler) Nudge() {
 	if r.alarm.timer != nil {
 		return
 	}
-	wait := calm
-	if time.Since(time.Unix(0, r.touched.Load())) < lately {
-		wait = busy
-	}
-	r.alarm.timer = time.AfterFunc(wait, func() {
+	r.alarm.timer = time.AfterFunc(gather, func() {
 		r.alarm.Lock()
 		r.alarm.timer = nil
 		r.alarm.Unlock()
@@ -156,12 +180,15 @@ func (r *Reconciler) Moved() {
 	r.c.Enqueue()
 }
 
+// Needed is closed as soon as Caddy is needed: until then nobody has to look for one.
+func (r *Reconciler) Needed() <-chan struct{} { return r.needed }
+
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, _ v1.Key) (reconcile.Result, error) {
 	select {
 	case <-r.c.Ready:
 	default:
-		return reconcile.Result{RequeueAfter: busy}, nil
+		return reconcile.Result{RequeueAfter: refill}, nil
 	}
 	r.one.Lock()
 	defer r.one.Unlock()
@@ -170,9 +197,17 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ v1.Key) (reconcile.Result,
 		r.report(wishes)
 		return reconcile.Result{}, nil
 	}
+	if wait := r.budget.wait(time.Now()); wait > 0 && r.busy(wishes) {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
 	err := r.bring(ctx, wishes, false)
 	r.report(wishes)
 	return r.next(err)
+}
+
+// busy reports whether Caddy may have to be changed.
+func (r *Reconciler) busy(wishes []wish) bool {
+	return r.moved.Load() || r.sent == nil || !reflect.DeepEqual(flat(wishes, nil), r.sent)
 }
 
 // Reload makes Caddy load its configuration although nothing has changed. Its error is Caddy's own.
@@ -230,6 +265,7 @@ func (r *Reconciler) bring(ctx context.Context, wishes []wish, force bool) error
 		r.failure, r.sent = nil, nil
 		return nil // nobody needs a Caddy
 	}
+	r.need.Do(func() { close(r.needed) })
 	if !force && !moved && !due && r.failure == nil && r.sent != nil && reflect.DeepEqual(want, r.sent) {
 		return nil
 	}
@@ -249,9 +285,7 @@ func (r *Reconciler) bring(ctx context.Context, wishes []wish, force bool) error
 // note remembers what became of a delivery.
 func (r *Reconciler) note(d *delivery, wishes []wish, err error) {
 	now := time.Now()
-	if d.changes > 0 {
-		r.touched.Store(now.UnixNano())
-	}
+	r.budget.spend(now, d.changes)
 	if d.known {
 		r.leftOut = d.leftOut
 		if r.fresh || !reflect.DeepEqual(r.last, d.served) {

@@ -83,8 +83,14 @@ func TestNobodyNeedsCaddy(t *testing.T) {
 	if w.way.puts != 0 || w.View().Failure != nil {
 		t.Errorf("%d calls of a Caddy that nobody needs, %v", w.way.puts, w.View().Failure)
 	}
+	select {
+	case <-w.Needed():
+		t.Error("a Caddy that nobody needs is looked for")
+	default:
+	}
 	w = newWorld(service("a", v1.PhaseRunning, nil))
 	reconciled(t, w)
+	<-w.Needed()
 	w.services[0] = service("a", v1.PhaseRunning, func(s *v1.ServiceSpec) { s.Expose = nil })
 	w.renew()
 	reconciled(t, w)
@@ -147,6 +153,7 @@ func TestRefused(t *testing.T) {
 	if err := w.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "d") || !strings.Contains(err.Error(), "cannot take d") {
 		t.Errorf("a forced reload says %v", err)
 	}
+	w.budget.left = burst // some time later
 	w.way.poison = map[string]bool{}
 	w.services[3] = service("d", v1.PhaseRunning, at("d2"))
 	reconciled(t, w)
@@ -249,7 +256,7 @@ func TestOff(t *testing.T) {
 	}
 }
 
-// Many changes are one; the first of them does not wait long.
+// Many changes are one, and many one after the other are a few.
 func TestNudge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -261,19 +268,25 @@ func TestNudge(t *testing.T) {
 		for range 100 {
 			w.Nudge()
 		}
-		pass(calm)
-		if w.enqueued.Load() != 1 {
-			t.Errorf("100 changes were %d", w.enqueued.Load())
+		pass(gather)
+		if n := w.enqueued.Load(); n != 1 {
+			t.Errorf("100 changes were %d", n)
 		}
-		reconciled(t, w) // Caddy's configuration changes
-		w.Nudge()
-		pass(calm)
-		if w.enqueued.Load() != 1 {
-			t.Error("a change soon after a reload did not wait for others")
+
+		// Ten changes a second for ten seconds.
+		for i := range 100 {
+			w.services[0] = service("a", v1.PhaseRunning, at(fmt.Sprint("a", i)))
+			wait := reconciled(t, w)
+			if w.served() != fmt.Sprintf("a=a%d.example.test", i) && (wait <= 0 || wait > refill) {
+				t.Fatalf("a change that has to wait is looked at after %s", wait)
+			}
+			pass(100 * time.Millisecond)
 		}
-		pass(busy)
-		if w.enqueued.Load() != 2 {
-			t.Errorf("enqueued %d times", w.enqueued.Load())
+		pass(refill)
+		reconciled(t, w)
+		check(t, w, "a=a99.example.test", "a=Served")
+		if w.way.changes < 15 || w.way.changes > burst+22 {
+			t.Errorf("%d reloads in ten seconds", w.way.changes)
 		}
 	})
 }

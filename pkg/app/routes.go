@@ -17,7 +17,6 @@ import (
 	"github.com/philiporange/supervisor/pkg/caddy"
 	"github.com/philiporange/supervisor/pkg/reconcile"
 	"github.com/philiporange/supervisor/pkg/settings"
-	"github.com/philiporange/supervisor/pkg/upstream"
 )
 
 // routing is everything that has to do with Caddy. It fits it onto the API.
@@ -25,7 +24,6 @@ type routing struct {
 	app        *App
 	mode       string
 	client     *caddy.Client // nil in mode off
-	upstreams  *upstream.Dir // nil when there can be none
 	reconciler *route.Reconciler
 	checker    *route.Checker
 	loop       *reconcile.Loop
@@ -48,16 +46,13 @@ func (a *App) makeRoutes() (*routing, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.upstreams, err = upstream.Open(s.UpstreamsDir, s.Dir); err != nil {
-		a.log.Warn("services that are updated without downtime cannot be reached through Caddy", "err", err)
-	}
 	at := "127.0.0.1"
 	if len(s.CaddyBind) > 0 {
 		at = s.CaddyBind[0]
 	}
 	r.checker = route.NewChecker(at, func() { r.loop.Add(route.Key) })
 	r.reconciler = route.New(route.Config{
-		Services: r.services, Ready: a.loaded, Upstream: r.file, Port: r.port, Way: way, Always: r.mode == settings.CaddyFile,
+		Services: r.services, Ready: a.loaded, Upstream: a.upstreams.Path, Port: r.port, Way: way, Always: r.mode == settings.CaddyFile,
 		Sites: route.Sites{
 			DomainHost: domain, DomainPort: domainPort, Base: s.CaddyBaseHost(), Port: s.CaddyPort, HTTPPort: s.CaddyHTTPPort,
 			CloseDelay: s.CaddyStreamCloseDelay, Dashboard: s.CaddyDashboard, DashboardAt: r.dashboard(),
@@ -124,13 +119,6 @@ func (r *routing) services() []route.Service {
 	return out
 }
 
-func (r *routing) file(service string, replica int) string {
-	if r.upstreams == nil {
-		return ""
-	}
-	return r.upstreams.Path(service, replica)
-}
-
 // port is the port that a replica has, or had last.
 func (r *routing) port(service string, replica int) int {
 	key := v1.Key{Kind: v1.KindService, Name: service}
@@ -174,8 +162,13 @@ func (r *routing) run(ctx context.Context) {
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		if r.client != nil {
+		if r.client == nil {
+			return
+		}
+		select {
+		case <-r.reconciler.Needed():
 			r.client.Watch(ctx, r.reconciler.Moved)
+		case <-ctx.Done():
 		}
 	}()
 	checked := make(chan struct{})

@@ -236,7 +236,8 @@ func (m *merge) claimsOf(svc *v1.Service) []exclusive {
 			case e.Subdomain != "":
 				field = "spec.expose.subdomain"
 			}
-			out = append(out, exclusive{"the address " + site.String(), field})
+			// Caddy does not tell the case of a path.
+			out = append(out, exclusive{"the address " + strings.ToLower(site.String()), field})
 		}
 	}
 	return out

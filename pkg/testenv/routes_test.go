@@ -23,13 +23,13 @@ import (
 // routed is a supervisor in front of which a real Caddy stands.
 type routed struct {
 	*testenv.Env
-	t      *testing.T
+	t      testing.TB
 	caddy  *caddytest.Caddy
 	client *http.Client
 }
 
 // routedEnv makes one that has not been started.
-func routedEnv(t *testing.T, c *caddytest.Caddy, variables ...string) *routed {
+func routedEnv(t testing.TB, c *caddytest.Caddy, variables ...string) *routed {
 	t.Helper()
 	e := testenv.New(t, append([]string{
 		"CADDY_MODE=api", "CADDY_ADMIN_URL=" + c.Admin, fmt.Sprintf("CADDY_PORT=%d", c.HTTPS), fmt.Sprintf("CADDY_HTTP_PORT=%d", c.HTTP),
