@@ -127,7 +127,7 @@ type Meter interface {
 	TestAlerts(ctx context.Context, channel string) []wire.AlertTest
 }
 
-// Deps are the hands of the API. Rollouts, Logs, Metrics, Cron, Approvals, MCP, Schemas and Dashboard may be nil.
+// Deps are the hands of the API. Rollouts, Logs, Metrics, Cron, Approvals, MCP, Onboarder, Scanner, Schemas and Dashboard may be nil.
 type Deps struct {
 	Desired  Desired
 	Editor   Editor
@@ -145,6 +145,8 @@ type Deps struct {
 	Fixes     Fixes
 	Approvals Approvals
 	MCP       http.Handler
+	Onboarder Onboarder
+	Scanner   Scanner
 	Auth      *Authorizer
 	Log       *slog.Logger
 

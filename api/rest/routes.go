@@ -15,6 +15,7 @@ func (a *API) table() []route {
 		manifestRoutes(), eventRoutes(), logRoutes(), metricsRoutes(), cronRoutes(), caddyRoutes(), jobRoutes(), agentRoutes(), chatRoutes(), supervisorRoutes(), settingsRoutes(), fileRoutes(),
 		environmentRoutes(), templateRoutes(), doorRoutes(),
 		approvalRoutes(), mcpRoutes(), fixRoutes(),
+		onboardRoutes(), scanRoutes(),
 		rolloutRoutes(),
 	} {
 		out = append(out, part...)
@@ -60,8 +61,6 @@ func serviceRoutes() []route {
 			query: []param{{name: "hours", about: "How far back.", schema: 0, min: 1, max: 168, def: 24}},
 		},
 		{method: get, path: one + "/metrics/current", summary: "A service's use of the machine now", response: wire.Metrics{}, serve: serviceMetricsNow},
-		{method: post, path: one + "/security-scan", summary: "Let a coding agent look for holes", response: wire.JobStarted{}, serve: needsAgent},
-		{method: get, path: one + "/security-scan/latest", summary: "The newest security scan", response: wire.Scan{}, serve: latestScan},
 		{method: get, path: "/api/status", summary: "All services at a glance", response: wire.Status{}, serve: status},
 	}
 	return tagged("services", routes)

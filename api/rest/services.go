@@ -260,21 +260,3 @@ func serviceMetricsNow(c *call) (any, error) {
 	}
 	return m, nil
 }
-
-func latestScan(c *call) (any, error) {
-	if _, err := c.service(); err != nil {
-		return nil, err
-	}
-	return wire.Scan{}, nil
-}
-
-func needsAgent(c *call) (any, error) {
-	if _, err := c.service(); err != nil {
-		return nil, err
-	}
-	return nil, noAgent()
-}
-
-func noAgent() error {
-	return Errorf(wire.CodeUnavailable, "no coding agent is set up, and this needs one")
-}

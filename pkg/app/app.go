@@ -231,6 +231,7 @@ func (a *App) make(ctx context.Context) error {
 	if a.repairs, err = a.openRepairs(ctx, programs); err != nil {
 		return errors.Join(err, a.background.jobs.Close(), a.logs.store.Close(), a.cron.ledger.Close(), a.measuring.close(), store.Close())
 	}
+	a.background.jobs.OnInterrupted(onboardKind, onboarding{a}.interrupted)
 	close(a.made)
 	return nil
 }
@@ -427,6 +428,7 @@ func (a *App) serve(ctx context.Context) error {
 	}
 	defer closeMCP()
 	deps.MCP, deps.Approvals = mcpHandler, approvals{a.desk}
+	deps.Onboarder, deps.Scanner = onboarding{a}, scanning{a}
 	api := rest.New(deps)
 	_, port, err := net.SplitHostPort(tcp.Addr().String())
 	if err != nil {

@@ -226,6 +226,11 @@ func (l *looker) site() []Candidate {
 		if dir != "." {
 			c.Confidence = 45
 		}
+		for _, private := range []string{".git", ".env", ".ssh"} {
+			if _, err := l.folder.root.Lstat(path.Join(dir, private)); err == nil {
+				l.warn("%s would be served to everybody: put the pages into a folder of their own, such as public", path.Join(dir, private))
+			}
+		}
 		c.Command = "python3 -m http.server --bind 127.0.0.1 --directory " + shellWord(dir) + " $(PORT)"
 		c.because("command", 75, path.Join(dir, "index.html"), "a folder of pages; Python's server is everywhere and serves files")
 		c.because("port", 50, "", "8080 is as good as any")

@@ -120,13 +120,13 @@ func TestFlow(t *testing.T) {
 		{name: "nothing says how", files: map[string]string{"x.txt": ""}, says: "Procfile"},
 		{
 			name: "the user's own", files: twoWays, fates: map[string]fate{"mine": well}, command: "mine", by: "user", tried: 1, left: []string{"store"},
-			change: func(dir string, r *onboard.Request) {
+			change: func(_ string, r *onboard.Request) {
 				r.Manifest = "apiVersion: supervisor.dev/v1\nkind: Service\nmetadata: {name: store}\nspec: {command: mine}\n"
 			},
 		},
 		{
 			name: "the user's own that fails is not second-guessed", files: twoWays, tried: 1, says: "did not become ready",
-			change: func(dir string, r *onboard.Request) {
+			change: func(_ string, r *onboard.Request) {
 				r.Manifest = "apiVersion: supervisor.dev/v1\nkind: Service\nmetadata: {name: store}\nspec: {command: mine}\n"
 			},
 		},

@@ -3,7 +3,9 @@ package scan
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 )
@@ -36,7 +38,7 @@ func Run(ctx context.Context, t Target, o Options) (*Report, error) {
 	r := &Report{ServiceName: t.Service, URL: t.URL, ScanTime: o.Now(), Findings: []Finding{}}
 
 	o.Progress("asking for the first page", 0.05)
-	first, err := v.ask(ctx, http.MethodGet, "/", nil)
+	first, err := v.arrive(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("nothing answers at %s: %w", t.URL, err)
 	}
@@ -62,6 +64,29 @@ func Run(ctx context.Context, t Target, o Options) (*Report, error) {
 	}
 	r.Requests = v.made
 	return r, nil
+}
+
+// certificateIn is how long a site that was just exposed may take to get its certificate.
+const certificateIn = 15 * time.Second
+
+// arrive asks for the first page. A site that has no certificate yet refuses the handshake, and is asked again.
+func (v *visitor) arrive(ctx context.Context) (*page, error) {
+	deadline := time.After(certificateIn)
+	for {
+		first, err := v.ask(ctx, http.MethodGet, "/", nil)
+		var op *net.OpError
+		if !errors.As(err, &op) || op.Op != "remote error" {
+			return first, err
+		}
+		v.made--
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-deadline:
+			return nil, err
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
 }
 
 func (v *visitor) transport(ctx context.Context, first *page, o Options) []Finding {

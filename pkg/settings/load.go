@@ -180,7 +180,7 @@ func (l *lookup) find(name string, s *Settings) found {
 		return found{l.derived(name, s), cmp.Or(map[string]string{hostName: "detected"}[name], "default")}
 	}
 	switch name {
-	case dirName, manifestsName, upstreamsName, caddyFileName, caddyConfigName, caddyProgramName:
+	case dirName, manifestsName, projectsName, upstreamsName, caddyFileName, caddyConfigName, caddyProgramName:
 		f.text = l.expand(f.text, base)
 	case agentKeyFileName:
 		if f.text != nobody {
@@ -201,6 +201,11 @@ func (l *lookup) derived(name string, s *Settings) string {
 		return l.expand("~/.supervisor", "")
 	case manifestsName:
 		return filepath.Join(s.Dir, "manifests")
+	case projectsName:
+		if l.src.Home == "" {
+			return filepath.Join(s.Dir, "projects") // somewhere must be said, and nobody keeps code without a home
+		}
+		return l.expand("~/Code", "")
 	case keeperName:
 		return filepath.Join(filepath.Dir(l.src.Executable), "supervisor-keeper")
 	case upstreamsName:

@@ -36,6 +36,8 @@ type Settings struct {
 	// RescanInterval is how often the manifest folder is read although nothing told of a change.
 	RescanInterval time.Duration
 
+	// ProjectsDir is the folder of the projects that can be onboarded by name.
+	ProjectsDir string
 	// ServiceHost is the name or address by which people reach services on this machine.
 	ServiceHost string
 	// CaddyMode is how routes reach Caddy: CaddyAuto and its fellows. CaddyAdminURL is Caddy's admin API.

@@ -11,6 +11,7 @@ const (
 	manifestsName = "SUPERVISOR_MANIFESTS"
 	keeperName    = "SUPERVISOR_KEEPER"
 	hostName      = "SERVICE_HOST"
+	projectsName  = "PROJECTS_DIR"
 )
 
 // Definition is one setting that exists.
@@ -69,6 +70,10 @@ func definitions() []definition {
 		{
 			name: "RESCAN_INTERVAL", def: "60s", help: "how often the manifest folder is read although no change was seen",
 			set: duration(rescanField, minRescan),
+		},
+		{
+			name: projectsName, def: "(~/Code)", help: "folder of the projects that can be onboarded by name",
+			set: absolute(func(s *Settings) *string { return &s.ProjectsDir }),
 		},
 		{
 			name: hostName, def: "(the machine's first address)", help: "name or address by which people reach services on this machine",

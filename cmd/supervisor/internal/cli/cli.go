@@ -153,6 +153,8 @@ supervisor that runs, the one of SUPERVISOR_DIR (default ~/.supervisor).`,
 	add(groupLook, c.chatCommand())
 	add(groupChange, c.jobsCommand())
 	add(groupDaemon, c.agentsCommand())
+	add(groupLook, c.scanCommand())
+	add(groupChange, c.onboardCommand())
 	add(groupDaemon, c.runCommand(), c.shutdownCommand(), c.alertCommand(), c.installCommand(), c.uninstallCommand(), c.versionCommand())
 	return root
 }
