@@ -93,7 +93,7 @@ func TestContract(t *testing.T) {
 		{"POST", "/api/services/web/fix", "", 503, []string{`agent`}},
 		{"GET", "/api/services/web/fixes", "", 200, []string{`^\[\]\n$`}},
 		{"POST", "/api/fixes/7/restore", "", 404, nil},
-		{"POST", "/api/services/web/security-scan", "", 503, []string{`agent`}},
+		{"POST", "/api/services/web/security-scan", "", 503, []string{`scanned`}},
 		{"GET", "/api/services/web/security-scan/latest", "", 200, []string{`"has_scan":false`, `"completed_at":null`}},
 		{"GET", "/api/status", "", 200, []string{`"total":3`, `"running":1`, `"enabled":2`, `"service_host":"box.lan"`, `"metrics":null`}},
 		{"GET", "/api/supervisor/logs?lines=2", "", 200, []string{`^\{"lines":\["second","third"\],"total":3\}\n$`}},

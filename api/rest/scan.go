@@ -40,7 +40,7 @@ func startScan(c *call) (any, error) {
 	if model := c.Query("model"); model != "" {
 		r.Model = model
 	}
-	if s.Spec.Expose == nil || s.Spec.Expose.Enabled != nil && !*s.Spec.Expose.Enabled {
+	if !s.Exposed() {
 		return nil, Errorf(wire.CodeInvalid, "service %s is not exposed; set spec.expose (or expose_caddy) first", s.Metadata.Name)
 	}
 	return c.api.deps.Scanner.Scan(c.Request.Context(), s, r, c.caller.actor())

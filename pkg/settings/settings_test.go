@@ -58,7 +58,7 @@ func TestDefaults(t *testing.T) {
 	dir := filepath.Join(src.Home, ".supervisor")
 	want := &settings.Settings{
 		Dir: dir, Manifests: dir + "/manifests", Keeper: "/opt/bin/supervisor-keeper", Host: "0.0.0.0", Port: 9900,
-		LogLevel: slog.LevelInfo, LogFormat: settings.LogText, RescanInterval: time.Minute, ServiceHost: "192.0.2.7",
+		LogLevel: slog.LevelInfo, LogFormat: settings.LogText, RescanInterval: time.Minute, ServiceHost: "192.0.2.7", ProjectsDir: filepath.Join(src.Home, "Code"),
 		CaddyAdminURL: "http://localhost:2019", CaddyDomain: "h.ph1l.uk:60443", CaddyBaseDomain: "ph1l.uk", CaddyPort: 60443,
 		CaddyMode: "auto", CaddyHTTPPort: 80, CaddyStreamCloseDelay: 24 * time.Hour, CaddyConfigFile: "/etc/caddy/Caddyfile", CaddyProgram: s.CaddyProgram,
 		CaddyFile: "/etc/caddy/supervisor.conf", UpstreamsDir: s.UpstreamsDir, MonitorInterval: time.Minute, CronScheduler: "builtin", CronMaxRuns: 1000, LogIndexMaxBytes: 1 << 30, LogBudget: 5000, LogMaxBytes: 10 << 20, LogBackupCount: 5,
