@@ -260,3 +260,7 @@ func serviceMetricsNow(c *call) (any, error) {
 	}
 	return m, nil
 }
+
+func noAgent() error {
+	return Errorf(wire.CodeUnavailable, "no coding agent is set up, and this needs one")
+}
