@@ -100,6 +100,8 @@ const (
 	ConditionDegraded = "Degraded"
 	// ConditionExposed is True when Caddy serves the service's route.
 	ConditionExposed = "Exposed"
+	// ConditionLogsComplete is False when output of the service could not be kept, or is in its log files only.
+	ConditionLogsComplete = "LogsComplete"
 	// ConditionManifestValid is False when the newest text of the manifest is broken and the last good one is in force.
 	ConditionManifestValid = "ManifestValid"
 )

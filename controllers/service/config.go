@@ -76,6 +76,8 @@ type Config struct {
 	Track func(key v1.Key, files []string)
 	// LastLines returns the last lines that a run has written, newest last.
 	LastLines func(run process.Run, n int) []string
+	// Unindexed is how many lines of a service were, of late, not taken into the index of logs. Nil means none ever.
+	Unindexed func(service string) int64
 	Upstreams Upstreams
 	// Connections counts the open connections of ports.
 	Connections func(ports ...int) (map[int]int, error)

@@ -864,6 +864,7 @@ func TestConditions(t *testing.T) {
 		w.apply(svc)
 		w.is("web", v1.PhaseRunning)
 		w.says(w.condition("web", v1.ConditionDegraded), "True", "memoryMax is not enforced", "100 bytes", "3 lines", "no space left")
+		w.says(w.condition("web", v1.ConditionLogsComplete), "False OutputDropped", "100 bytes", "3 lines", "no space left")
 		w.says(w.condition("web", v1.ConditionManifestValid), "False", "web.yaml:7: spec.port: must be a number")
 		if st := w.status("web"); st.URL == "" || v1.FindCondition(st.Conditions, v1.ConditionExposed) == nil {
 			t.Error("what others wrote into the status is lost")

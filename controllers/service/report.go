@@ -7,6 +7,7 @@ import (
 	"time"
 
 	v1 "github.com/philiporange/supervisor/api/v1"
+	"github.com/philiporange/supervisor/pkg/process"
 	"github.com/philiporange/supervisor/pkg/reconcile"
 )
 
@@ -135,6 +136,7 @@ func (r *Reconciler) conditions(t *turn, st *v1.ServiceStatus) {
 	} else {
 		set(v1.ConditionDegraded, false, "AsAsked", "it has all that it asked for")
 	}
+	r.logsCondition(t, set)
 	if problems := r.c.Desired.Problems(t.key.Name); len(problems) > 0 {
 		texts := make([]string, len(problems))
 		for i, p := range problems {
@@ -143,6 +145,35 @@ func (r *Reconciler) conditions(t *turn, st *v1.ServiceStatus) {
 		set(v1.ConditionManifestValid, false, "Invalid", "the last good version is in force: "+strings.Join(texts, "; "))
 	} else {
 		set(v1.ConditionManifestValid, true, "Valid", "the newest version is in force")
+	}
+}
+
+// logsCondition says whether all that the service has printed is kept and can be found.
+func (r *Reconciler) logsCondition(t *turn, set func(kind string, is bool, reason, message string)) {
+	var lost process.Dropped
+	for _, run := range t.in.runs {
+		if d := run.Dropped; run.Live() && d.Bytes > 0 {
+			lost.Bytes += d.Bytes
+			lost.Lines += d.Lines
+			lost.Reason = d.Reason
+		}
+	}
+	unindexed := int64(0)
+	if r.c.Unindexed != nil {
+		unindexed = r.c.Unindexed(t.key.Name)
+	}
+	later := fmt.Sprintf("%d lines are in the log files only: they came faster than spec.logs.linesPerSecond, or than they could be read", unindexed)
+	switch {
+	case lost.Bytes > 0:
+		message := fmt.Sprintf("%d lines (%d bytes) of output are lost: %s; make room on the disk of the data folder", lost.Lines, lost.Bytes, lost.Reason)
+		if unindexed > 0 {
+			message += "; " + later
+		}
+		set(v1.ConditionLogsComplete, false, "OutputDropped", message)
+	case unindexed > 0:
+		set(v1.ConditionLogsComplete, false, "LinesNotIndexed", later)
+	default:
+		set(v1.ConditionLogsComplete, true, "Complete", "all output is kept and can be searched")
 	}
 }
 

@@ -203,6 +203,7 @@ func (a *App) make(ctx context.Context) error {
 	a.reconciler = service.New(service.Config{
 		Desired: serviceView{a.desired}, Keeper: a.keeper, Store: store, Forgetter: a.forget, Program: programs.program,
 		Track: a.watcher.Track, LastLines: lastLines, Enqueue: a.loop.Add, Session: a.session,
+		Unindexed: func(name string) int64 { return a.logs.gaps.lines(name) },
 		Upstreams: a.upstreams, Connections: upstream.Connections,
 		RestartDelay: a.settings.RestartDelay, MaxRestartAttempts: a.settings.MaxRestartAttempts,
 		ReservedPorts: []int{a.settings.Port}, Log: a.log,

@@ -8,7 +8,11 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
+
+// lockPatience bounds each wait for the descriptors of a manager that is dead.
+const lockPatience = time.Second
 
 // lock makes sure that one manager only works on a data folder. The kernel lets go of it when the process ends, however
 // it ends.
@@ -18,13 +22,23 @@ func lock(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		holder := make([]byte, 32)
-		n, _ := f.ReadAt(holder, 0)
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	holder := ""
+	for wait := time.Millisecond; errors.Is(err, syscall.EWOULDBLOCK) && wait <= lockPatience; wait *= 2 {
+		raw := make([]byte, 32)
+		n, _ := f.ReadAt(raw, 0)
+		holder = strings.TrimSpace(string(raw[:n]))
+		if pid, bad := strconv.Atoi(holder); bad != nil || !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			break
+		}
+		// It is dead. What it was about to start when it was killed has its descriptors until the exec.
+		<-time.After(wait)
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("another supervisor (process %s) works on %s; end it with `supervisor shutdown`, or choose another folder with SUPERVISOR_DIR",
-				strings.TrimSpace(string(holder[:n])), dir)
+			return nil, fmt.Errorf("another supervisor (process %s) works on %s; end it with `supervisor shutdown`, or choose another folder with SUPERVISOR_DIR", holder, dir)
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}

@@ -31,6 +31,7 @@ type logBook struct {
 	app      *App
 	store    *logs.Store
 	programs *programs
+	gaps     *logGaps
 
 	mu       sync.Mutex
 	attached map[string]int // replicas that are followed, by service
@@ -38,12 +39,14 @@ type logBook struct {
 
 func (a *App) openLogs(ctx context.Context, p *programs) (*logBook, error) {
 	l := &logBook{app: a, programs: p, attached: map[string]int{}}
+	l.gaps = newLogGaps(func(service string) { a.loop.Add(v1.Key{Kind: v1.KindService, Name: service}) })
 	tell := func(reason, kind, message string) {
 		a.store.RecordEvent(v1.Event{Type: v1.EventType(kind), Reason: reason, Actor: "supervisor", Message: message})
 	}
 	var err error
 	l.store, err = logs.Open(ctx, filepath.Join(a.settings.Dir, "logs.db"), logs.Options{
 		Cap: a.settings.LogIndexMaxBytes, Retention: a.settings.LogRetention, Budget: budget(a.settings.LogBudget), Log: a.log,
+		OnSkipped: l.gaps.skipped,
 		OnSetAside: func(aside string, cause error) {
 			tell("LogIndexSetAside", string(v1.EventWarning), "the index of logs was damaged ("+cause.Error()+") and is made anew from the files; the old one is "+aside)
 		},

@@ -262,10 +262,9 @@ func hold(dir string, from *handover) (*os.File, *net.UnixListener, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("open lock: %w", err)
 	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		pid, _ := io.ReadAll(io.LimitReader(lock, 32)) // for the message only
+	if holder, err := takeLock(lock); err != nil {
 		_ = lock.Close()
-		return nil, nil, fmt.Errorf("%w: %s, process %s", errHeld, dir, strings.TrimSpace(string(pid)))
+		return nil, nil, fmt.Errorf("%w: %s, process %s", errHeld, dir, holder)
 	}
 	if err := lock.Truncate(0); err == nil {
 		_, _ = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0) // for people to read
@@ -280,6 +279,26 @@ func hold(dir string, from *handover) (*os.File, *net.UnixListener, error) {
 		return nil, nil, fmt.Errorf("open socket: %w", err)
 	}
 	return lock, l, nil
+}
+
+// lockPatience bounds each wait for the descriptors of a keeper that is dead.
+const lockPatience = time.Second
+
+// takeLock locks a file, or says whose it is. What a keeper was about to start when it was killed has its descriptors until
+// the exec.
+func takeLock(lock *os.File) (holder string, err error) {
+	for wait := time.Millisecond; ; wait *= 2 {
+		if err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err == nil {
+			return "", nil
+		}
+		raw := make([]byte, 32)
+		n, _ := lock.ReadAt(raw, 0)
+		holder = trim(raw[:n])
+		if pid, bad := strconv.Atoi(holder); bad != nil || wait > lockPatience || !errors.Is(unix.Kill(pid, 0), unix.ESRCH) {
+			return holder, err
+		}
+		<-time.After(wait)
+	}
 }
 
 // notifySystemd tells the service manager that started us (Type=notify) what it waits for.

@@ -143,7 +143,7 @@ func (f *follower) judge(p *piece, e *entry) {
 	st := e.stream
 	if e.word {
 		f.tell(st, e.at)
-		f.rows = append(f.rows, row{service: st.service.id, level: Warning, kind: st.kind() | kindMarker, at: e.at, text: e.text, skipped: droppedLines(e.text)})
+		f.rows = append(f.rows, row{service: st.service.id, level: Warning, kind: st.kind() | kindMarker, at: e.at, text: e.text, skipped: droppedLines(e.text), word: true})
 		st.lastAt = e.at
 		return
 	}
@@ -308,8 +308,12 @@ func (f *follower) publish() {
 	for i := range f.rows {
 		r := &f.rows[i]
 		bytes += int64(len(r.text))
-		if r.skipped > 0 {
-			f.s.stats.skip(f.s.name(r.service), r.skipped)
+		if r.skipped > 0 && !r.word {
+			name := f.s.name(r.service)
+			f.s.stats.skip(name, r.skipped)
+			if f.s.o.OnSkipped != nil {
+				f.s.o.OnSkipped(name, r.skipped)
+			}
 		}
 	}
 	f.s.stats.rows.Add(int64(len(f.rows)))

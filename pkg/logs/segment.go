@@ -45,6 +45,7 @@ type row struct {
 	text    []byte
 	plain   []byte // nil where it is the same as text
 	skipped int64
+	word    bool // it is the keeper's: what it stands for is in no file either
 }
 
 func (r *row) size() int64 { return int64(len(r.text)+len(r.plain)) + rowOverhead }

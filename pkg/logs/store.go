@@ -22,6 +22,9 @@ type Options struct {
 	// Budget is that of services that have none of their own; zero means 5,000 lines a second after a burst of 100,000.
 	Budget Budget
 	Log    *slog.Logger
+	// OnSkipped is told of lines of a service that are in its files only, as soon as a marker stands for them. It may not
+	// call the Store.
+	OnSkipped func(service string, lines int64)
 	// OnSetAside is told of a damaged database that was renamed, after a new one was begun. It may not call the Store.
 	OnSetAside func(aside string, cause error)
 	// OnDegraded is told when rows cannot be written, and with nil when they can again. It may not call the Store.

