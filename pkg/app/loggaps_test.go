@@ -18,19 +18,19 @@ func TestLogGaps(t *testing.T) {
 		g.skipped("web", 5)
 		synctest.Wait()
 		for range 35 {
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) //nolint:forbidigo // In a bubble.
 			g.skipped("web", 1)
 		}
 		synctest.Wait()
 		if len(told) < 3 || len(told) > 5 || told[0] != 5 {
 			t.Errorf("told %v in 35 s", told)
 		}
-		time.Sleep(gapPause)
+		time.Sleep(gapPause) //nolint:forbidigo // In a bubble.
 		synctest.Wait()
 		if last := told[len(told)-1]; last != 40 {
 			t.Errorf("the last word is %d, want 40", last)
 		}
-		time.Sleep(gapMemory + time.Second)
+		time.Sleep(gapMemory + time.Second) //nolint:forbidigo // In a bubble.
 		synctest.Wait()
 		if last := told[len(told)-1]; last != 0 || g.lines("web") != 0 {
 			t.Errorf("after the end %d lines are told of", last)

@@ -12,6 +12,7 @@ func (s *stream) failed(err error, now time.Time) {
 	s.pending.Reason, s.total.Reason = errnoText(err), errnoText(err)
 	s.errno = syscall.EIO // a later keeper knows no better word for what is no errno
 	_ = errors.As(err, &s.errno)
+	s.file.full = s.file.full || s.errno == syscall.ENOSPC || s.errno == syscall.EDQUOT
 	s.retryAt = now.Add(recheck)
 }
 

@@ -40,6 +40,8 @@ type logFile struct {
 	midLine  bool    // the file's last byte is not a newline
 	owner    *stream // who wrote that unfinished line
 	checked  time.Time
+	grown    int64 // since the last look at the disk
+	full     bool  // there was no room for something
 	replay   int64 // so much of what is written next is in the file already: see stream.recover
 }
 
@@ -158,6 +160,7 @@ func (f *logFile) writeLocked(p []byte) (int, error) {
 		if n > 0 {
 			written += n
 			f.size += int64(n)
+			f.grown += int64(n)
 			f.midLine = p[written-1] != '\n'
 		}
 		if err != nil && !errors.Is(err, unix.EINTR) {

@@ -16,6 +16,7 @@ import (
 // A keeper that is killed at any moment, again and again, while programs print as fast as they can and files are rotated:
 // every line is there once, in order, whole.
 func TestKilledKeeperLosesNothing(t *testing.T) {
+	t.Parallel()
 	h := newHouse(t)
 	numbered := func(script string) process.Spec {
 		s := h.sh(script)

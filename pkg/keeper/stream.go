@@ -336,6 +336,7 @@ func (s *stream) prepareLocked(now time.Time, left int) error {
 	if err := f.readyLocked(now); err != nil {
 		return err
 	}
+	f.yieldLocked(now)
 	s.claimLocked()
 	s.jotLocked(writing, s.task.size-left)
 	if f.midLine && f.owner != s {
