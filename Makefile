@@ -76,6 +76,9 @@ run: build ## Build and run the daemon; an empty manifest folder is filled from 
 		echo "$(MANIFESTS) was empty: the quickstart is in it now. Try: curl http://127.0.0.1:9901"; \
 		command -v node >/dev/null || echo "note: node is not installed; the quickstart's hello service needs it (apt install nodejs)" >&2; \
 	fi
+	@if [ "$${CADDY_MODE:-}" = managed ] || grep -qs '^CADDY_MODE=managed' "$(SUPERVISOR_DIR)/.env"; then \
+		[ -x bin/caddy ] || command -v caddy >/dev/null || .ci/caddy/build bin/caddy; \
+	elif ! command -v caddy >/dev/null; then echo "for addresses with HTTPS: CADDY_MODE=managed make run"; fi
 	SUPERVISOR_DIR="$(SUPERVISOR_DIR)" exec bin/supervisor run
 
 .PHONY: setup
