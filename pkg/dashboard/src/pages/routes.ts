@@ -39,4 +39,5 @@ export const pages: PageRow[] = [
 	{ path: '/jobs', title: 'Jobs', icon: 'jobs', load: () => import('./jobs/Jobs.svelte') },
 	{ path: '/jobs/:id', title: 'Job', under: '/jobs', load: () => import('./jobs/Jobs.svelte') },
 	{ path: '/events', title: 'Events', icon: 'events', primary: true, load: () => import('./events/Events.svelte') },
+	{ path: '/settings', title: 'Settings', icon: 'settings', load: () => import('./settings/Settings.svelte') },
 ];
