@@ -223,8 +223,6 @@ func (c *call) ifMatch(o v1.Object) (string, error) {
 
 func etag(o v1.Object) string { return `"` + o.Revision() + `"` }
 
-// The parts of the contract that other packages fill: what is not there yet is empty.
-
 func serviceMetrics(c *call) (any, error) {
 	s, err := c.service()
 	if err != nil {

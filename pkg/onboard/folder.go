@@ -128,6 +128,11 @@ var skipped = []string{
 	"docs", "doc", "examples", "example", "static", "assets", "third_party", "backups", "data", "logs", "tmp", "alembic", "versions", "htmlcov", "coverage",
 }
 
+// apart reports whether a folder is a project of its own, or a virtual environment.
+func (f *folder) apart(dir string) bool {
+	return slices.ContainsFunc([]string{"pyvenv.cfg", "pyproject.toml", "requirements.txt", "setup.py", "go.mod"}, func(name string) bool { return f.has(path.Join(dir, name)) })
+}
+
 // sources returns the files with one of the suffixes, those nearest to the top first. Links to folders are not followed.
 func (f *folder) sources(suffixes ...string) []string {
 	var out []string
@@ -139,7 +144,7 @@ func (f *folder) sources(suffixes ...string) []string {
 				name := path.Join(dir, e.Name())
 				switch {
 				case e.IsDir():
-					if !strings.HasPrefix(e.Name(), ".") && !slices.Contains(skipped, strings.ToLower(e.Name())) && !f.has(path.Join(name, "pyvenv.cfg")) {
+					if !strings.HasPrefix(e.Name(), ".") && !slices.Contains(skipped, strings.ToLower(e.Name())) && !f.apart(name) {
 						below = append(below, name)
 					}
 				case e.Type().IsRegular() && slices.ContainsFunc(suffixes, func(s string) bool { return strings.HasSuffix(e.Name(), s) }):

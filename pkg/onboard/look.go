@@ -52,6 +52,8 @@ type looker struct {
 	folder   *folder
 	options  Options
 	warnings []string
+	// dataDir is where the project's data goes by convention.
+	dataDir string
 	// hints are what files say that name no command: ports, variables.
 	hints []Candidate
 }
@@ -93,16 +95,15 @@ func At(dir string, o Options) (*Look, error) {
 		out.DataExists = true
 	}
 
-	var found []Candidate
-	for _, look := range []func() []Candidate{
-		l.procfile, l.units, l.compose, l.dockerfile, l.python, l.node, l.golang, l.rust, l.others, l.scripts, l.site,
-	} {
-		found = append(found, look()...)
-	}
-	found = slices.DeleteFunc(found, l.unusable)
+	l.dataDir = out.DataDir
+	found := l.all()
 	if len(found) == 1 && found[0].Kind == "static" {
 		found[0].Confidence = 70 // there is nothing else that it could be
 	}
+	if !slices.ContainsFunc(found, func(c Candidate) bool { return c.Confidence >= 60 }) {
+		found = append(found, l.below()...)
+	}
+	found = slices.DeleteFunc(found, l.unusable)
 	for i := range found {
 		l.located(&found[i])
 		for j := range found[i].Beside {
@@ -142,6 +143,56 @@ func At(dir string, o Options) (*Look, error) {
 	out.Manifest = out.render(best)
 	out.Reasons, out.Warnings = best.Reasons, l.warnings
 	return out, nil
+}
+
+// all asks everybody who knows a kind of project.
+func (l *looker) all() []Candidate {
+	var found []Candidate
+	for _, look := range []func() []Candidate{
+		l.procfile, l.units, l.compose, l.dockerfile, l.python, l.node, l.golang, l.rust, l.others, l.scripts, l.site,
+	} {
+		found = append(found, look()...)
+	}
+	return found
+}
+
+// maxBelow bounds how many folders below are looked at.
+const maxBelow = 10
+
+// below looks at the folders of a project that is none itself, but holds some: a backend beside a frontend.
+func (l *looker) below() []Candidate {
+	var found []Candidate
+	looked := 0
+	for _, e := range l.folder.list(".") {
+		name := e.Name()
+		if !e.IsDir() || strings.HasPrefix(name, ".") || slices.Contains(skipped, strings.ToLower(name)) || looked == maxBelow {
+			continue
+		}
+		root, err := l.folder.root.OpenRoot(name)
+		if err != nil {
+			continue
+		}
+		looked++
+		inside := &looker{
+			folder:  &folder{root: root, dir: filepath.Join(l.folder.dir, name), left: l.folder.left, read: map[string]string{}},
+			options: l.options, dataDir: l.dataDir,
+		}
+		for _, c := range inside.all() {
+			c.WorkingDir = name
+			c.Confidence -= 6
+			for i := range c.Reasons {
+				if c.Reasons[i].Source != "" {
+					c.Reasons[i].Source = name + "/" + c.Reasons[i].Source
+				}
+			}
+			inside.dotenv(&c)
+			found = append(found, c)
+		}
+		l.folder.left = inside.folder.left
+		l.warnings = append(l.warnings, inside.warnings...)
+		inside.folder.close()
+	}
+	return found
 }
 
 // unusable reports whether a command is none that could be run.
@@ -220,7 +271,9 @@ func (l *looker) finish(c *Candidate, service string) {
 			c.Reasons = append(c.Reasons, reasonsOf(&h, "probe")...)
 		}
 	}
-	l.dotenv(c)
+	if c.WorkingDir == "" {
+		l.dotenv(c)
+	}
 	if l.options.Port > 0 {
 		c.Serves, c.Port = true, l.options.Port
 		c.because("port", 100, "", "%d is what was asked for", l.options.Port)

@@ -42,6 +42,13 @@ func (l *looker) python() []Candidate {
 	out = append(out, l.pyScripts(p)...)
 	for i := range out {
 		out[i].Reasons = append(out[i].Reasons, p.reasons...)
+		for _, f := range p.files {
+			if slices.Contains(f.env, "DATA_DIR") {
+				out[i].setEnv("DATA_DIR", l.dataDir)
+				out[i].because("env", 75, f.path, "it reads DATA_DIR; by convention a project's data is in ~/.NAME")
+				break
+			}
+		}
 		out[i].setEnv("PYTHONUNBUFFERED", "1")
 		out[i].because("env", 95, "", "Python holds back what it prints when nobody watches; PYTHONUNBUFFERED=1 lets it be seen at once")
 	}
