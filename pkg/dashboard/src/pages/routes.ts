@@ -2,6 +2,7 @@
 
 import type { Component } from 'svelte';
 import type { IconName } from '$components/icons';
+import { live } from '$lib/live/live.svelte';
 import Overview from './overview/Overview.svelte';
 
 /** A page takes `params`, of its path, or nothing. */
@@ -15,6 +16,8 @@ export interface PageRow {
 	icon?: IconName;
 	/** On a phone these are in the bar at the bottom, the others behind More. */
 	primary?: boolean;
+	/** In the navigation only when this holds. */
+	when?: () => boolean;
 	/** The path of the page that is lit in the navigation instead. */
 	under?: string;
 	component?: PageComponent;
@@ -38,6 +41,7 @@ export const pages: PageRow[] = [
 	{ path: '/caddy', title: 'Caddy', icon: 'caddy', load: () => import('./caddy/Caddy.svelte') },
 	{ path: '/jobs', title: 'Jobs', icon: 'jobs', load: () => import('./jobs/Jobs.svelte') },
 	{ path: '/jobs/:id', title: 'Job', under: '/jobs', load: () => import('./jobs/Jobs.svelte') },
+	{ path: '/chat', title: 'Chat', icon: 'chat', when: () => live.agents.some((a) => a.ready), load: () => import('./chat/Chat.svelte') },
 	{ path: '/events', title: 'Events', icon: 'events', primary: true, load: () => import('./events/Events.svelte') },
 	{ path: '/settings', title: 'Settings', icon: 'settings', load: () => import('./settings/Settings.svelte') },
 ];

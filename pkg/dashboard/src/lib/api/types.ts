@@ -65,6 +65,7 @@ export interface ServiceStatus {
 	lastExit?: ExitInfo;
 	nextRestart?: string;
 	url?: string;
+	rollout?: RolloutStatus;
 	updatedAt: string;
 }
 
@@ -306,8 +307,20 @@ export interface Job {
 	created_at: string;
 	started_at: string | null;
 	completed_at: string | null;
-	progress: unknown;
+	progress: string | null;
 	duration_seconds: number | null;
+	kind: string;
+	subject?: string;
+	reason?: string;
+	fraction: number;
+	actor?: string;
+}
+
+export interface JobLine {
+	seq: number;
+	time: string;
+	kind: string;
+	text?: string;
 }
 
 /** One attempt of a cron job. */
@@ -402,4 +415,131 @@ export interface Route {
 	answer: string;
 	checked_at: string | null;
 	milliseconds: number;
+}
+
+export type RolloutPhase = 'Progressing' | 'Complete' | 'Failed' | 'Superseded';
+
+export interface RolloutStatus {
+	from?: string;
+	to: string;
+	phase: RolloutPhase;
+	step?: string;
+	replica: number;
+	startedAt: string;
+	endedAt?: string;
+	actor?: string;
+	message?: string;
+	lastLines?: string[];
+}
+
+/** How the update of a service does. */
+export interface Rollout {
+	name: string;
+	strategy: 'Recreate' | 'Rolling';
+	revision: string;
+	stable_revision?: string;
+	settled: boolean;
+	message: string;
+	current?: RolloutStatus;
+}
+
+export interface RolloutRevision {
+	number: number;
+	revision: string;
+	phase: RolloutPhase;
+	started_at: string;
+	ended_at?: string;
+	actor?: string;
+	message?: string;
+	current: boolean;
+	changes?: string[];
+	spec?: unknown;
+}
+
+/** One repair by a coding agent. */
+export interface Fix {
+	id: number;
+	error_summary: string;
+	robot_response: string;
+	success: boolean;
+	files_modified: string[];
+	backup_path: string | null;
+	restored: boolean;
+	can_restore: boolean;
+	timestamp: string;
+	object: Key;
+	folder: string;
+	state: 'Pending' | 'Preparing' | 'Working' | 'Checking' | 'Proposed' | 'Applying' | 'Verifying' | 'Reverting' | 'Applied' | 'Reverted' | 'Refused' | 'Rejected' | 'Failed';
+	reason: string;
+	cause: string;
+	detail: string;
+	actor: string;
+	job_id: string;
+	diff: string;
+	agent: string;
+	model: string;
+	input_tokens: number;
+	output_tokens: number;
+	cost_usd: number;
+	duration_seconds: number;
+	ended_at: string | null;
+	restored_at: string | null;
+}
+
+/** A coding agent that is known on this machine. */
+export interface Agent {
+	id: string;
+	name: string;
+	installed: boolean;
+	version: string;
+	ready: boolean;
+	reason: string;
+	default: boolean;
+	install?: string;
+	models: string[];
+}
+
+export interface ChatTool {
+	id: string;
+	kind?: string;
+	title?: string;
+	status?: string;
+	paths?: string[];
+	diffs?: { path: string; old: string; new: string }[];
+}
+
+/** One event of the assistant's answer. */
+export interface ChatEvent {
+	type: 'text' | 'tool' | 'result' | 'error' | 'done' | 'permission' | 'decision' | 'thought' | 'plan' | 'wait';
+	content: string;
+	session_id: string;
+	tool?: ChatTool;
+	permission?: { id: string; pending?: boolean; allowed: boolean; why?: string };
+	usage?: { input_tokens: number; output_tokens: number; cost_usd: number };
+}
+
+export interface Conversation {
+	id: string;
+	title: string;
+	agent: string;
+	model: string;
+	dir: string;
+	about?: string;
+	created_at: string;
+	updated_at: string;
+	entries?: { time: string; role: 'user' | 'assistant'; text: string; tools?: string[]; error?: string }[];
+}
+
+/** Something that a program wants to do and a person has to allow first. */
+export interface Approval {
+	id: string;
+	action: string;
+	keys: Key[];
+	summary: string;
+	detail?: string;
+	actor: string;
+	state: 'waiting' | 'approved' | 'rejected' | 'used' | 'expired';
+	created_at: string;
+	expires_at: string;
+	decided_by?: string;
 }

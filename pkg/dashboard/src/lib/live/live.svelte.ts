@@ -2,7 +2,7 @@
 
 import { SvelteMap } from 'svelte/reactivity';
 import { api, LOGGED_OUT, part } from '../api/client';
-import type { Change, CronJob, CronJobStatus, Event, Key, List, ManifestProblem, MetricsNow, Recent, Service, ServiceStatus, Usage, Version } from '../api/types';
+import type { Agent, Change, CronJob, CronJobStatus, Event, Key, List, ManifestProblem, MetricsNow, Recent, Service, ServiceStatus, Usage, Version } from '../api/types';
 import { extend, fromRecent, none, type Trails } from '../trails';
 import { Hub, keyOf, type News, type Observed, type Order } from './hub';
 import type { State } from './sse';
@@ -24,6 +24,8 @@ class Live {
 	loaded = $state(false);
 	loggedOut = $state(false);
 	version = $state.raw<Version | undefined>();
+	/** The coding agents that are known here. */
+	agents = $state.raw<Agent[]>([]);
 
 	private tell: (order: Order) => void = () => undefined;
 	private started = false;
@@ -148,6 +150,7 @@ class Live {
 		try {
 			const before = this.version;
 			this.version = await api.get<Version>('/api/v1/version');
+			this.agents = await api.get<Agent[]>('/api/agents');
 			if (before && before.version !== this.version.version) this.outdated = true;
 		} catch {
 			// The connection shows it.
