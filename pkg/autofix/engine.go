@@ -11,6 +11,7 @@ import (
 	"time"
 
 	v1 "github.com/philiporange/supervisor/api/v1"
+	"github.com/philiporange/supervisor/pkg/agent"
 	"github.com/philiporange/supervisor/pkg/autofix/history"
 	"github.com/philiporange/supervisor/pkg/jobs"
 )
@@ -125,8 +126,9 @@ func untilNext(again map[v1.Key]postponed) time.Duration {
 // consider tries a repair that nobody asked for, where that is allowed.
 func (e *Engine) consider(ctx context.Context, t Trigger, again map[v1.Key]postponed) {
 	t.Actor = "supervisor"
-	_, _, err := e.start(ctx, t)
-	var no *notNow
+	_, err := e.start(ctx, t)
+	var no *notNowError
+	var none *agent.UnavailableError
 	switch {
 	case err == nil:
 		delete(again, t.Key)
@@ -135,15 +137,17 @@ func (e *Engine) consider(ctx context.Context, t Trigger, again map[v1.Key]postp
 			again[t.Key] = postponed{t, no.Again}
 		}
 		e.log.Debug("no repair", "object", t.Key.String(), "reason", no.Reason)
+	case errors.As(err, &none):
+		e.log.Debug("no repair", "object", t.Key.String(), "reason", err)
 	default:
 		e.log.Info("no repair", "object", t.Key.String(), "reason", err)
 	}
 }
 
-// notNow says why a repair is not tried.
-type notNow struct{ verdict }
+// notNowError says why a repair is not tried.
+type notNowError struct{ verdict }
 
-func (n *notNow) Error() string { return n.Reason }
+func (n *notNowError) Error() string { return n.Reason }
 
 // Fix repairs because a person asked for it. Errors are ErrNoObject, ErrState, agent.UnavailableError and jobs.BusyError.
 func (e *Engine) Fix(ctx context.Context, key v1.Key, detail, actor string) (job string, err error) {
@@ -151,8 +155,8 @@ func (e *Engine) Fix(ctx context.Context, key v1.Key, detail, actor string) (job
 	if detail != "" {
 		t.Summary = summarise("asked for", detail)
 	}
-	job, _, err = e.start(ctx, t)
-	var no *notNow
+	job, err = e.start(ctx, t)
+	var no *notNowError
 	if errors.As(err, &no) {
 		return "", fmt.Errorf("%w: %s", ErrState, no.Reason)
 	}
@@ -160,29 +164,29 @@ func (e *Engine) Fix(ctx context.Context, key v1.Key, detail, actor string) (job
 }
 
 // start puts a repair on the queue.
-func (e *Engine) start(ctx context.Context, t Trigger) (job string, fix uint64, err error) {
+func (e *Engine) start(ctx context.Context, t Trigger) (job string, err error) {
 	e.admission.Lock()
 	defer e.admission.Unlock()
 	target, err := e.world.Target(t.Key)
 	if err != nil {
-		return "", 0, err
+		return "", err
 	}
 	past, err := e.store.List(ctx, history.Query{Object: t.Key.String(), Repairs: true, Limit: 50})
 	if err != nil {
-		return "", 0, err
+		return "", err
 	}
 	if v := admit(time.Now(), e.o.Enabled, target.Autofix, t.Cause, past); !v.Go {
-		return "", 0, &notNow{v}
+		return "", &notNowError{v}
 	}
 	if why := unfit(target.Folder, target.Home, e.o.Data, e.o.Manifests); why != "" {
-		return "", 0, &notNow{verdict{Reason: why + "; give the program a folder of its own (spec.workingDir)"}}
+		return "", &notNowError{verdict{Reason: why + "; give the program a folder of its own (spec.workingDir)"}}
 	}
 	p := policyOf(target.Autofix)
 	if err := e.agents.Available(ctx, p.agent); err != nil {
-		return "", 0, err
+		return "", err
 	}
 	if target.Blocked != nil {
-		return "", 0, target.Blocked
+		return "", target.Blocked
 	}
 	f := history.Fix{
 		Object: t.Key.String(), Folder: target.Folder, Cause: t.Cause, Summary: t.Summary, Detail: t.Detail, Actor: t.Actor,
@@ -192,16 +196,16 @@ func (e *Engine) start(ctx context.Context, t Trigger) (job string, fix uint64, 
 		f.Signature = signature(t.Trace)
 	}
 	if err := e.store.Add(ctx, &f); err != nil {
-		return "", 0, err
+		return "", err
 	}
 	job, err = e.enqueue(ctx, &f, "repair "+t.Key.String(), t.Actor, func(ctx context.Context, h *jobs.Handle) (any, error) {
 		return e.repair(ctx, h, f.ID, t)
 	})
 	if err != nil {
 		// It was not tried: the folder is another's now.
-		return "", 0, errors.Join(err, e.store.Delete(context.WithoutCancel(ctx), f.ID))
+		return "", errors.Join(err, e.store.Delete(context.WithoutCancel(ctx), f.ID))
 	}
-	return job, f.ID, nil
+	return job, nil
 }
 
 // enqueue makes a job that has the folder to itself, and notes which.

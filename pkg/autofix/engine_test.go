@@ -186,7 +186,7 @@ func TestWhatComesToNothing(t *testing.T) {
 		"an agent that fails": {agent: func(context.Context, agent.Request, string, func(agent.Event)) (agent.Outcome, error) {
 			return agent.Outcome{}, errors.New("HTTP 401")
 		}, want: "HTTP 401"},
-		"a check that fails": {agent: writes(map[string]string{"app.py": "good\n"}), checks: func(command, _ string) (string, error) {
+		"a check that fails": {agent: writes(map[string]string{"app.py": "good\n"}), checks: func(string, string) (string, error) {
 			return "1 failed", errors.New("exited with code 1")
 		}, want: "make test: exited with code 1\n1 failed"},
 	} {
