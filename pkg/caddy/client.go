@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -38,8 +39,14 @@ type RejectedError struct {
 	Detail string
 }
 
-// Error is Caddy's own text.
+// Error is Caddy's own text, and what to do where that is known.
 func (e *RejectedError) Error() string { return e.Detail }
+
+// oldest is the oldest Caddy that knows all that we write.
+const oldest = "2.8"
+
+// unknownWord finds the complaint of a Caddy that is too old.
+var unknownWord = regexp.MustCompile(`unknown field|unrecognized (sub)?directive|unknown module`)
 
 const (
 	// loadPatience bounds a change: Caddy starts the new configuration, certificates and all, before it answers.
@@ -145,6 +152,9 @@ func detailOf(answer []byte, status string) string {
 		Error string `json:"error"`
 	}
 	if err := json.Unmarshal(answer, &body); err == nil && body.Error != "" {
+		if unknownWord.MatchString(body.Error) {
+			return body.Error + " (Supervisor needs Caddy " + oldest + " or newer)"
+		}
 		return body.Error
 	}
 	if text := strings.TrimSpace(string(answer)); text != "" && len(text) < 1000 {

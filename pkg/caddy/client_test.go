@@ -38,7 +38,7 @@ func TestClientErrors(t *testing.T) {
 	var rejected *RejectedError
 	nonsense := makeAt(object{}, "x")
 	nonsense["admin"], nonsense["apps"] = at(config, "admin"), object{"nonsense": object{}}
-	if err := c.Replace(ctx, nonsense, etag); !errors.As(err, &rejected) || !strings.Contains(rejected.Detail, "nonsense") {
+	if err := c.Replace(ctx, nonsense, etag); !errors.As(err, &rejected) || !strings.Contains(rejected.Detail, "nonsense") || !strings.Contains(err.Error(), "Caddy 2.8 or newer") {
 		t.Errorf("nonsense: %v", err)
 	}
 	if _, again, err := c.Config(ctx); err != nil || again != etag {

@@ -97,6 +97,12 @@ func (w *FileWay) adapt(ctx context.Context, with string) (main string, config a
 func (w *FileWay) Put(ctx context.Context, _, want []Route, force bool) (Outcome, error) {
 	out := Outcome{LeftOut: map[int]string{}}
 	layout := w.Layout
+	// A Caddy whose Caddyfile imports what is not there does not start.
+	if _, err := os.Lstat(w.Fragment); errors.Is(err, fs.ErrNotExist) {
+		if err := w.write(Caddyfile(nil, layout)); err != nil {
+			return out, err
+		}
+	}
 	_, others, err := w.adapt(ctx, Caddyfile(nil, layout))
 	var rejected *RejectedError
 	if errors.As(err, &rejected) {
@@ -152,12 +158,19 @@ func (w *FileWay) load(ctx context.Context, out Outcome, main, text string, shou
 		out.Changed = true
 	}
 	if string(written) != text {
-		if err := writeFile(w.Fragment, []byte(text), 0o644); err != nil {
-			return out, &SetupError{Detail: fmt.Sprintf("the generated Caddyfile cannot be written: %v; give Supervisor the right to write there, say where with CADDY_SUPERVISOR_FILE, or set CADDY_MODE=api", err)}
+		if err := w.write(text); err != nil {
+			return out, err
 		}
 	}
 	w.served, w.text = should, text
 	return out, nil
+}
+
+func (w *FileWay) write(text string) error {
+	if err := writeFile(w.Fragment, []byte(text), 0o644); err != nil {
+		return &SetupError{Detail: fmt.Sprintf("the generated Caddyfile cannot be written: %v; give Supervisor the right to write there, say where with CADDY_SUPERVISOR_FILE, or set CADDY_MODE=api", err)}
+	}
+	return nil
 }
 
 // Text implements Way.

@@ -19,25 +19,25 @@ import (
 // our file is put back; and a Caddy that starts while no supervisor runs has the routes.
 func TestRoutesInACaddyfile(t *testing.T) {
 	t.Parallel()
-	c := caddytest.New(t, "import sites/*.conf\nhttp://hand.example.test {\n\trespond \"by hand\"\n}\nhttps://apps.test {\n\ttls internal\n\timport supervisor_paths\n\trespond \"the user's own\"\n}\n")
+	c := caddytest.New(t, "import sites/other*.conf\nimport sites/supervisor.conf\nhttp://hand.example.test {\n\trespond \"by hand\"\n}\nhttps://apps.test {\n\ttls internal\n\timport supervisor_paths\n\trespond \"the user's own\"\n}\n")
 	if err := os.Mkdir(filepath.Join(c.Dir, "sites"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	fragment := filepath.Join(c.Dir, "sites", "supervisor.conf")
 	for path, text := range map[string]string{
 		filepath.Join(c.Dir, "sites", "other.conf"): "http://other.test {\n\trespond \"another file\"\n}\n",
-		fragment: "(supervisor_paths) {\n}\n",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c.Run()
 	r := routedEnv(t, c, "CADDY_MODE=auto", "CADDY_CONFIG_FILE="+c.File, "CADDY_SUPERVISOR_FILE="+fragment)
 	r.static("one", "page one", "expose: {subdomain: one, tls: internal, requestHeaders: {X-A: 'a \"b\" \\ #c'}}")
 	r.static("two", "page two", "expose: {path: /two}")
 	r.static("taken", "page taken", `expose: {subdomain: hand, tls: "off"}`)
 	r.StartManager()
+	r.exposed("one", "CaddyUnreachable")
+	c.Run() // which needs the file that is imported
 	r.answers("https://one.example.test/", 200, "page one")
 	r.answers("https://apps.test/two/", 200, "page two")
 	r.answers("https://apps.test/", 200, "the user's own")
