@@ -31,6 +31,9 @@ func (m *measuring) observe(ctx context.Context) {
 				if err := m.history.Forget(ctx, c.Key.String()); err != nil && ctx.Err() == nil {
 					m.app.log.Warn("the metrics of a deleted object stay", "object", c.Key.String(), "err", err)
 				}
+				if c.Key.Kind == v1.KindService {
+					m.app.logs.forget(c.Key.Name)
+				}
 			case c.Kind == v1.ChangeStatus:
 				m.look(c.Key, c.Status)
 			}

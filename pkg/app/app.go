@@ -346,6 +346,7 @@ func (a *App) sweep(ctx context.Context) {
 		if err := a.upstreams.Prune(a.rolls); err != nil {
 			a.log.Warn("addresses of services that are gone stay", "err", err)
 		}
+		a.logs.sweep()
 		for _, key := range a.store.Keys() {
 			if _, _, _, ok := a.desired.Get(key); !ok {
 				a.removed([]v1.Key{key})

@@ -66,8 +66,7 @@ func budget(perSecond int) logs.Budget {
 	return logs.Budget{Rate: float64(perSecond), Burst: perSecond * burstSeconds}
 }
 
-// follow makes the index follow exactly the output of the services that are desired. What is deleted is read to its end,
-// and stays searchable for as long as lines are kept.
+// follow makes the index follow the output of the services that are desired, and of those that were and are being ended.
 func (l *logBook) follow(services []v1.Object) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,8 +94,29 @@ func (l *logBook) follow(services []v1.Object) {
 		l.attached[name] = n
 	}
 	for name, n := range gone {
-		for i := range n {
+		l.attached[name] = n // until nothing of it is left: see forget
+	}
+}
+
+// forget ends with a service that is deleted and of which nothing runs any more: its rows go, its files stay.
+func (l *logBook) forget(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, _, _, back := l.app.desired.Get(v1.Key{Kind: v1.KindService, Name: name}); !back {
+		for i := range l.attached[name] {
 			l.store.Detach(name, i)
+		}
+		delete(l.attached, name)
+	}
+	l.store.Forget(name)
+}
+
+// sweep forgets the services that were deleted while nobody was here.
+func (l *logBook) sweep() {
+	for _, name := range l.store.Services() {
+		key := v1.Key{Kind: v1.KindService, Name: name}
+		if _, _, _, ok := l.app.desired.Get(key); !ok && l.app.store.Status(key) == nil {
+			l.forget(name)
 		}
 	}
 }

@@ -56,6 +56,8 @@ type follower struct {
 	dirty     []*stream
 	waiting   map[*stream]struct{} // those with a wake time
 	syncers   []chan<- error
+	// forgetting are the services to be forgotten.
+	forgetting map[string]struct{}
 
 	keep      time.Duration
 	scanner   scanner
@@ -81,7 +83,7 @@ type follower struct {
 func newFollower(s *Store) *follower {
 	return &follower{
 		s: s, log: s.log, replicas: map[replicaKey]*replica{}, services: map[string]*service{}, byPath: map[string]*stream{},
-		byDir: map[string]*replica{}, unwatched: map[string]*replica{}, waiting: map[*stream]struct{}{}, keep: s.o.Retention, limit: s.o.Cap,
+		byDir: map[string]*replica{}, unwatched: map[string]*replica{}, forgetting: map[string]struct{}{}, waiting: map[*stream]struct{}{}, keep: s.o.Retention, limit: s.o.Cap,
 	}
 }
 

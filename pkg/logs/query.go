@@ -178,6 +178,7 @@ func (v *view) resolve(ctx context.Context, c Cursor) (int64, error) {
 // selection is a Filter, prepared.
 type selection struct {
 	services     []int64
+	without      []int64 // services that are not looked at
 	stream       Stream
 	level, least Level
 	since, until int64 // Unix nanoseconds
@@ -201,6 +202,9 @@ func (v *view) selection(f Filter) (*selection, bool, error) {
 	var err error
 	if sel.matcher, err = newMatcher(f.Text); err != nil {
 		return nil, false, fmt.Errorf("%w: %w", ErrQuery, err)
+	}
+	if len(f.Services) == 0 {
+		sel.without = v.s.buried()
 	}
 	v.s.names.RLock()
 	defer v.s.names.RUnlock()

@@ -103,6 +103,9 @@ func (w *walker) statement(p part) (string, []any) {
 		}
 		where("+r.service IN ("+marks+")", values...)
 	}
+	for _, id := range sel.without {
+		where("+r.service <> ?", id)
+	}
 	if sel.level != 0 {
 		where("r.level = ?", int64(sel.level))
 	}

@@ -35,6 +35,9 @@ func (f *follower) work(ctx context.Context) {
 		err = f.rounds(ctx)
 	}
 	if err == nil {
+		err = f.forget()
+	}
+	if err == nil {
 		err = f.keepHouse(now)
 	}
 	f.judgeWrites(ctx, err)
@@ -112,6 +115,9 @@ func (f *follower) keepHouse(now time.Time) error {
 		return nil
 	}
 	more, err := f.w.bound(f.limit)
+	if err == nil && !more {
+		more, err = f.dig()
+	}
 	if err == nil && !more {
 		more, err = f.w.shrink()
 	}
