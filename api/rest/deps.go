@@ -82,6 +82,8 @@ type LogQuery struct {
 	Services []string
 	// Level is debug, info, warning, error, or empty for all; Stream is stdout, stderr, or empty for both.
 	Level, Stream string
+	// MaxLevel leaves out what is more serious; empty for no bound.
+	MaxLevel string
 	// Text holds words and phrases, Regexp a regular expression.
 	Text, Regexp string
 	// Since is in, Until is out; zero means no bound.

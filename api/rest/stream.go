@@ -21,13 +21,25 @@ const frameTimeout = 10 * time.Second
 // errSlow ends a stream whose reader does not keep up; it may resume.
 var errSlow = errors.New("the reader does not keep up")
 
+const (
+	// batchPause is how long events wait at most that are queued, and batchSize how many bytes of them wait: thousands of
+	// lines a second are then some dozen writes for us, and as many wake-ups for a browser.
+	batchPause = 40 * time.Millisecond
+	batchSize  = 64 << 10
+)
+
+// errEnded is what a stream says that has ended.
+var errEnded = errors.New("the stream has ended")
+
 // stream writes server-sent events. It is safe for concurrent use.
 type stream struct {
-	mu  sync.Mutex
-	w   http.ResponseWriter
-	rc  *http.ResponseController
-	buf bytes.Buffer
-	err error
+	mu      sync.Mutex
+	w       http.ResponseWriter
+	rc      *http.ResponseController
+	buf     bytes.Buffer // what is not written yet
+	flushed time.Time    // when something was written last
+	timer   *time.Timer  // flushes what is queued
+	err     error
 }
 
 // serveStream answers with a stream that run fills. run's context ends with the client, with the server, and with the
@@ -58,6 +70,7 @@ func (c *call) serveStream(run func(ctx context.Context, s *stream) error) (any,
 		return answered{}, nil
 	}
 	var beats sync.WaitGroup
+	defer s.end()
 	defer beats.Wait()
 	defer cancel()
 	beats.Go(func() {
@@ -90,7 +103,6 @@ func (s *stream) beat(ctx context.Context, every time.Duration) error {
 func (s *stream) comment(text string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.buf.Reset()
 	s.buf.WriteString(": " + text + "\n\n")
 	return s.flushLocked()
 }
@@ -103,7 +115,52 @@ func (s *stream) send(id, event string, data any) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.buf.Reset()
+	s.appendLocked(id, event, body)
+	return s.flushLocked()
+}
+
+// queue writes one event soon, together with others: at once when it has been quiet.
+func (s *stream) queue(id, event string, data any) error { //nolint:unparam // It is send, later.
+	body, err := json.Marshal(data)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", event, err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	waits := s.buf.Len() > 0
+	s.appendLocked(id, event, body)
+	switch rest := batchPause - time.Since(s.flushed); {
+	case s.err != nil || s.buf.Len() >= batchSize:
+		return s.flushLocked()
+	case waits: // the timer runs
+	case s.timer == nil:
+		s.timer = time.AfterFunc(rest, s.flush)
+	default:
+		s.timer.Reset(rest)
+	}
+	return nil
+}
+
+func (s *stream) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.buf.Len() > 0 {
+		_ = s.flushLocked() // whoever writes next is told
+	}
+}
+
+// end writes what is queued. Nothing is written after it.
+func (s *stream) end() {
+	s.flush()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+	s.err = errEnded
+}
+
+func (s *stream) appendLocked(id, event string, body []byte) {
 	if id != "" {
 		s.buf.WriteString("id: " + id + "\n")
 	}
@@ -113,7 +170,6 @@ func (s *stream) send(id, event string, data any) error {
 	s.buf.WriteString("data: ")
 	s.buf.Write(body)
 	s.buf.WriteString("\n\n")
-	return s.flushLocked()
 }
 
 func (s *stream) flushLocked() error {
@@ -125,6 +181,8 @@ func (s *stream) flushLocked() error {
 	if _, s.err = s.w.Write(s.buf.Bytes()); s.err == nil {
 		s.err = s.rc.Flush()
 	}
+	s.buf.Reset()
+	s.flushed = time.Now()
 	return s.err
 }
 
@@ -237,7 +295,7 @@ func streamLogs(c *call) (any, error) {
 		return nil, Errorf(wire.CodeUnavailable, "output cannot be read here; the files are in the logs folder of the data directory")
 	}
 	return c.serveStream(func(ctx context.Context, s *stream) error {
-		err := c.api.deps.Logs.Lines(ctx, services, o, func(line wire.LogLine) error { return s.send(line.Cursor, "line", line) })
+		err := c.api.deps.Logs.Lines(ctx, services, o, func(line wire.LogLine) error { return s.queue(line.Cursor, "line", line) })
 		if err != nil || ctx.Err() != nil {
 			return err
 		}

@@ -159,6 +159,9 @@ func (l *logBook) Rows(ctx context.Context, q rest.LogQuery) (rest.LogPage, erro
 		return rest.LogPage{}, err
 	}
 	f.Since, f.Until = q.Since, q.Until
+	if f.MaxLevel, err = logs.ParseLevel(q.MaxLevel); err != nil {
+		return rest.LogPage{}, rest.Errorf(wire.CodeInvalid, "%v", err)
+	}
 	query := logs.Query{Filter: f, Limit: q.Limit, Offset: q.Offset}
 	if q.Cursor != "" {
 		if query.Before, err = logs.ParseCursor(q.Cursor); err != nil {

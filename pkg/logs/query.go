@@ -30,6 +30,8 @@ type Filter struct {
 	Stream Stream
 	// Level selects rows of exactly that level, MinLevel those that are at least as serious.
 	Level, MinLevel Level
+	// MaxLevel leaves out rows that are more serious.
+	MaxLevel Level
 	// Since and Until bound the time; Since is in, Until is out.
 	Since, Until time.Time
 	// Text holds words, "phrases" and prefix*, all of which must be in the text; case does not count.
@@ -181,6 +183,7 @@ type selection struct {
 	without      []int64 // services that are not looked at
 	stream       Stream
 	level, least Level
+	most         Level
 	since, until int64 // Unix nanoseconds
 	matcher      matcher
 	regexp       *regexp.Regexp
@@ -189,7 +192,7 @@ type selection struct {
 
 // selection prepares a filter. It is not ok when no row can match.
 func (v *view) selection(f Filter) (*selection, bool, error) {
-	sel := &selection{stream: f.Stream, level: f.Level, least: f.MinLevel, since: math.MinInt64, until: math.MaxInt64, regexp: f.Regexp}
+	sel := &selection{stream: f.Stream, level: f.Level, least: f.MinLevel, most: f.MaxLevel, since: math.MinInt64, until: math.MaxInt64, regexp: f.Regexp}
 	if f.Stream != "" && f.Stream != Stdout && f.Stream != Stderr {
 		return nil, false, fmt.Errorf("%w: %q is no stream; use stdout or stderr", ErrQuery, f.Stream)
 	}

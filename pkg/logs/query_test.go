@@ -68,6 +68,7 @@ func TestQueryFilters(t *testing.T) {
 		{"info", Filter{Level: Info, Services: []string{"web"}}, func(r Row) bool { return r.Level == Info && r.Service == "web" }},
 		{"errors of one", Filter{Level: Error, Services: []string{"web"}}, func(r Row) bool { return r.Level == Error && r.Service == "web" }},
 		{"at least", Filter{MinLevel: Warning}, func(r Row) bool { return r.Level >= Warning }},
+		{"at most", Filter{MaxLevel: Info}, func(r Row) bool { return r.Level <= Info }},
 		{"since", Filter{Since: cut}, func(r Row) bool { return !r.Time.Before(cut) }},
 		{"until", Filter{Until: cut, Services: []string{"web"}}, func(r Row) bool { return r.Time.Before(cut) && r.Service == "web" }},
 		{"word", Filter{Text: "handled"}, func(r Row) bool { return strings.Contains(r.Text, "handled") }},

@@ -112,6 +112,9 @@ func (w *walker) statement(p part) (string, []any) {
 	if sel.least > Debug {
 		where("r.level >= ?", int64(sel.least))
 	}
+	if sel.most != 0 {
+		where("r.level <= ?", int64(sel.most))
+	}
 	if sel.stream != "" {
 		stderr := 0
 		if sel.stream == Stderr {

@@ -147,6 +147,32 @@ f()
 	if e.get("/api/v1/services/app/logs/stats", &stats); stats.IndexBytes == 0 || stats.SkippedLines != 0 {
 		t.Errorf("stats: %+v", stats)
 	}
+	// The contract knows three levels: what is debug is info there.
+	e.Service("chatty", "command: [sh, -c, \"echo DEBUG: detail; echo INFO: news; exec sleep 1000\"]")
+	e.WaitPhase("chatty", v1.PhaseRunning)
+	e.Wait("debug is found as info", func() bool {
+		rows = nil
+		e.get("/api/services/chatty/logs?level=info", &rows)
+		return len(rows) == 2 && rows[0].Level == "info" && rows[1].Level == "info"
+	})
+	if found := e.entries("chatty", "&level=debug"); len(found) != 1 || found[0].Level != "debug" {
+		t.Errorf("debug: %+v", found)
+	}
+	// A deleted service takes its rows along; one made again under its name begins with its own.
+	e.Remove("services/chatty.yaml")
+	e.Wait("the service is gone", func() bool { return e.get("/api/services/chatty", new(any)) == http.StatusNotFound })
+	e.Wait("nobody finds what it said", func() bool {
+		var page wire.LogPage
+		return e.get("/api/v1/logs?q=detail", &page) == http.StatusOK && len(page.Rows) == 0
+	})
+	e.Service("chatty", "command: [sh, -c, \"echo second life; exec sleep 1000\"]")
+	e.Wait("the new one is heard", func() bool {
+		var s wire.Service
+		return e.get("/api/services/chatty", &s) == http.StatusOK && len(e.entries("chatty", "")) > 0
+	})
+	if found := e.entries("chatty", ""); len(found) != 1 || found[0].Text != "second life" {
+		t.Errorf("the new one's rows: %+v", found)
+	}
 	// What comes faster than the budget is counted, and stays in the file.
 	e.Service("flood", "command: [sh, -c, \"seq 1 5000; exec sleep 1000\"]\nlogs: {linesPerSecond: 10}")
 	e.WaitPhase("flood", v1.PhaseRunning)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
 	v1 "github.com/philiporange/supervisor/api/v1"
 	"github.com/philiporange/supervisor/api/wire"
 )
@@ -70,6 +72,15 @@ func TestMetricsOfATree(t *testing.T) {
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("/metrics lacks %s", want)
+		}
+	}
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil {
+		t.Errorf("/metrics: %v", err)
+	}
+	for _, p := range problems {
+		if strings.HasPrefix(p.Metric, "supervisor_") { // the others are those of every Go program
+			t.Errorf("/metrics: %s: %s", p.Metric, p.Text)
 		}
 	}
 	if t.Failed() {
