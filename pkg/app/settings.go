@@ -47,6 +47,7 @@ func dataSizes(ctx context.Context, dir string) []wire.DataSize {
 		{Path: "logs.db", About: "index of logs"},
 		{Path: "metrics.db", About: "history of figures"},
 		{Path: "cron.db", About: "ledger of cron jobs"},
+		{Path: "fixes.db", About: "history of repairs"},
 		{Path: "logs", About: "output of services"},
 		{Path: "runs", About: "output of cron jobs"},
 		{Path: "backups", About: "backups before repairs"},
