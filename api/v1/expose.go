@@ -86,8 +86,13 @@ func dotSegment(path string) bool {
 }
 
 func (c *checker) headers(field string, headers map[string]string) {
+	seen := map[string]string{}
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		value := headers[name]
+		value, folded := headers[name], strings.ToLower(name)
+		if other, ok := seen[folded]; ok {
+			c.add(field, "%s and %s are one header; keep one of them", other, name)
+		}
+		seen[folded] = name
 		if !headerPattern.MatchString(name) {
 			c.add(field, "%q is not a header's name; write letters, digits, '-' and '_', such as X-Frame-Options", name)
 		}

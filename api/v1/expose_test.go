@@ -33,6 +33,7 @@ func TestExposeIsValidated(t *testing.T) {
 		"a line break":        {v1.Expose{Subdomain: "a", RequestHeaders: map[string]string{"X": "1\r\nY: 2"}}, "spec.expose.requestHeaders.X"},
 		"a password":          {v1.Expose{Subdomain: "a", BasicAuth: map[string]string{"bob": "hunter2"}}, "caddy hash-password"},
 		"a user's name":       {v1.Expose{Subdomain: "a", BasicAuth: map[string]string{"a b": bcrypt}}, "spec.expose.basicAuth"},
+		"one header, twice":   {v1.Expose{Subdomain: "a", Headers: map[string]string{"X-A": "1", "x-a": "2"}}, "one header"},
 		"a negative time":     {v1.Expose{Subdomain: "a", StreamTimeout: &short}, "spec.expose.streamTimeout"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,7 +58,7 @@ type wish struct {
 	name            string
 	routes          []caddy.Route
 	reason, message string
-	// paths are asked for when a check goes through Caddy.
+	// checkPath is asked for when a check goes through Caddy; empty for none.
 	checkPath string
 }
 

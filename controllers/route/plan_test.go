@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	v1 "github.com/philiporange/supervisor/api/v1"
 	"github.com/philiporange/supervisor/pkg/caddy"
@@ -156,4 +157,32 @@ func TestPlanCarriesEverything(t *testing.T) {
 	if diff := cmp.Diff(want, flat(plan([]Service{svc}, sites, upstreamFile, noPort), nil)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// Whatever a manifest says: what its validation lets in, Caddy's last door does too. Otherwise people would be told too late,
+// and in other words.
+func TestValidationIsEnough(t *testing.T) {
+	t.Parallel()
+	odd := rapid.OneOf(rapid.StringMatching(`[a-zA-Z0-9._*/~ {}\\"-]{0,6}`), rapid.String())
+	rapid.Check(t, func(t *rapid.T) {
+		svc := service(rapid.OneOf(rapid.StringMatching(`[A-Za-z0-9][A-Za-z0-9._-]{0,5}`), odd).Draw(t, "name"), v1.PhaseRunning, func(s *v1.ServiceSpec) {
+			s.Command = v1.Command{Line: "true"}
+			s.Expose = &v1.Expose{
+				Subdomain: rapid.OneOf(rapid.Just(""), rapid.StringMatching(`[a-z0-9-]{1,4}`), odd).Draw(t, "subdomain"),
+				Host:      rapid.OneOf(rapid.Just(""), rapid.StringMatching(`(\*\.)?[a-z0-9.-]{1,6}`), odd).Draw(t, "host"),
+				Path:      rapid.OneOf(rapid.Just("/"), rapid.StringMatching(`(/[A-Za-z0-9._~-]{0,3}){1,3}`), odd).Draw(t, "path"),
+				Headers:   rapid.MapOfN(rapid.OneOf(rapid.StringMatching(`[Xx]-[aA]`), odd), odd, 0, 2).Draw(t, "headers"),
+				BasicAuth: rapid.MapOfN(odd, rapid.SampledFrom([]string{"$2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG", "x"}), 0, 1).Draw(t, "accounts"),
+			}
+		})
+		svc.TypeMeta = v1.TypeMeta{APIVersion: v1.APIVersion, Kind: v1.KindService}
+		if len(svc.Validate()) > 0 {
+			return
+		}
+		for _, w := range plan([]Service{svc}, sites, upstreamFile, noPort) {
+			if w.reason == reasonInvalid {
+				t.Fatalf("%+v is valid, and %s", svc.Spec.Expose, w.message)
+			}
+		}
+	})
 }

@@ -31,7 +31,7 @@ func (r *Reconciler) report(wishes []wish) {
 		for i := range w.routes {
 			route := w.routes[i]
 			views = append(views, RouteView{Route: route, Service: w.name, Served: served, Condition: c, Answer: r.answer(&route)})
-			if served && len(route.Upstreams) > 0 {
+			if served && len(route.Upstreams) > 0 && w.checkPath != "" {
 				checks = append(checks, Check{Route: route, Path: w.checkPath})
 			}
 		}
