@@ -39,12 +39,17 @@ func (c *cli) importCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return c.imported(result, dir)
+			notes := make([]string, len(result.Notes))
+			for i, n := range result.Notes {
+				notes[i] = n.String()
+			}
+			return c.imported(result.Objects, notes, dir)
 		},
 	}
 	tab.Flags().StringVarP(&dir, "dir", "d", "", "write the manifests into this folder; a file that is there is left alone")
 	tab.Flags().BoolVar(&system, "system", false, "lines name a user after the schedule, as in /etc/crontab")
 	cmd.AddCommand(tab)
+	cmd.AddCommand(c.importCommands()...)
 	return cmd
 }
 
@@ -65,16 +70,17 @@ func (c *cli) crontabText(ctx context.Context, args []string) (text []byte, name
 	return text, args[0], err
 }
 
-func (c *cli) imported(result crontab.Result, dir string) error {
-	for _, n := range result.Notes {
-		c.notef("%s\n", n)
+// imported prints what was made, or writes it into a folder, and tells the notes.
+func (c *cli) imported(objects []v1.Object, notes []string, dir string) error {
+	for _, n := range notes {
+		c.notef("%s\n", plain(n))
 	}
 	if dir != "" {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	for _, o := range result.Objects {
+	for _, o := range objects {
 		text, err := yaml.Marshal(o)
 		if err != nil {
 			return fmt.Errorf("write %s: %w", o.Key(), err)
