@@ -48,6 +48,7 @@ async function story(browser, name, viewport, touch) {
 	let lost = false;
 	const web = `web-${name}`;
 	const crash = `crash-${name}`;
+	const cron = `cron-${name}`;
 	try {
 		step('the overview opens');
 		await page.goto(url);
@@ -96,6 +97,31 @@ async function story(browser, name, viewport, touch) {
 		await until('newer lines', async () => (await newest()) > before + 3);
 		await check(page, 'logs of a service');
 
+		step('its manifest is broken in the editor, and the error is read at its line');
+		await page.getByRole('link', { name: 'Manifest', exact: true }).click();
+		const editor = page.locator('.cm-content');
+		await editor.getByText(web).waitFor();
+		await write(page, editor, '  comand: oops');
+		await page.getByRole('list', { name: 'Problems' }).getByText(/line 9: spec\.comand: unknown field/).waitFor();
+		await page.locator('.cm-lint-marker-error').first().waitFor();
+		await check(page, 'a broken manifest');
+
+		step('it is mended, and what will happen is shown before it is saved');
+		// The first press goes to where the text begins, the second to where the line does.
+		await page.keyboard.press('Shift+Home');
+		await page.keyboard.press('Shift+Home');
+		await page.keyboard.press('Delete');
+		await write(page, editor, '  replicas: 2');
+		await page.getByRole('list', { name: 'Problems' }).waitFor({ state: 'detached' });
+		await page.getByRole('button', { name: 'Review and save' }).click();
+		const review = page.getByRole('dialog', { name: /^Save/ });
+		await review.getByText('replicas: 2').first().waitFor();
+		await check(page, 'the review of an edit');
+		await review.getByRole('button', { name: 'Save', exact: true }).click();
+		await review.waitFor({ state: 'hidden' });
+		await page.getByRole('link', { name: 'Now', exact: true }).click();
+		await page.getByRole('heading', { name: 'Replicas' }).waitFor();
+
 		step('a crash is explained');
 		await api(page, 'POST', '/api/v1/apply', manifest(crash, `sh -c 'echo "cannot open database" >&2; exit 3'`, 'restart: {delay: 0s, maxAttempts: 1}'));
 		await page.goto(url);
@@ -110,13 +136,21 @@ async function story(browser, name, viewport, touch) {
 		await page.getByText(/restart 1 of 1/).first().waitFor();
 		await check(page, 'a crashed service');
 
+		step('a cron job is run, and its output read');
+		await api(page, 'POST', '/api/v1/apply', cronManifest(cron, `sh -c 'echo "42 rows saved"'`));
+		await page.goto(`${url}/cron/${cron}`);
+		await page.getByRole('button', { name: 'Run now' }).click();
+		await page.getByText('42 rows saved').first().waitFor();
+		await page.getByText('Succeeded').first().waitFor();
+		await check(page, 'a cron job');
+
 		step('the events tell it, too');
 		await page.goto(`${url}/events?name=${crash}`);
 		await page.getByText('GaveUp').first().waitFor();
 		await check(page, 'events');
 
 		step('the other pages');
-		for (const path of ['/jobs', '/nowhere']) {
+		for (const path of ['/logs', '/charts', '/cron', '/manifests', '/caddy', '/jobs', '/settings', '/nowhere']) {
 			await page.goto(url + path);
 			await page.locator('main h1').waitFor({ state: 'attached' });
 			await check(page, path);
@@ -155,6 +189,7 @@ async function story(browser, name, viewport, touch) {
 		await page.getByRole('heading', { name: 'Overview' }).waitFor();
 		await page.getByRole('link', { name: web, exact: true }).waitFor({ state: 'detached' });
 		await api(page, 'DELETE', `/api/services/${crash}`);
+		await api(page, 'DELETE', `/api/cron/${cron}`);
 		await page.getByText(crash).first().waitFor({ state: 'detached' });
 	} catch (error) {
 		if (pictures) {
@@ -201,6 +236,16 @@ async function door(browser) {
 }
 
 const manifest = (name, command, more) => `apiVersion: supervisor.dev/v1\nkind: Service\nmetadata:\n  name: ${name}\nspec:\n  command: ${JSON.stringify(command)}\n  ${more}\n`;
+
+const cronManifest = (name, command) => `apiVersion: supervisor.dev/v1\nkind: CronJob\nmetadata:\n  name: ${name}\nspec:\n  schedule: "0 3 1 1 *"\n  command: ${JSON.stringify(command)}\n`;
+
+/** Writes at the end of the editor's text. */
+async function write(page, editor, text) {
+	await editor.click();
+	await page.keyboard.press('Control+End');
+	await page.keyboard.type(text);
+	await page.keyboard.press('Escape'); // what completion offers
+}
 
 async function until(what, ok) {
 	const end = Date.now() + PATIENCE;

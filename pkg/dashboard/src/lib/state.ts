@@ -32,6 +32,7 @@ export function conditionWord(c: Condition, stopped: boolean): { word: string; t
 		Progressing: ['On its way', 'busy', 'Settled', 'idle'],
 		Degraded: ['Degraded', 'warn', 'As asked', 'ok'],
 		Exposed: ['Exposed', 'ok', 'Not exposed', stopped ? 'idle' : 'warn'],
+		LogsComplete: ['All output is kept', 'ok', 'Output is missing', 'warn'],
 		ManifestValid: ['Manifest in force', 'ok', 'Manifest broken', 'bad'],
 	};
 	const w = words[c.type];

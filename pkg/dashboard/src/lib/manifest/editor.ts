@@ -180,7 +180,7 @@ export class Editor {
 						indentWithTab,
 					]),
 					this.locked.of(EditorState.readOnly.of(o.readOnly)),
-					EditorView.contentAttributes.of({ 'aria-label': o.label, spellcheck: 'false', autocapitalize: 'off' }),
+					EditorView.contentAttributes.of({ tabindex: '0', 'aria-label': o.label, spellcheck: 'false', autocapitalize: 'off' }),
 					EditorView.updateListener.of((u) => u.docChanged && o.change(u.state.doc.toString())),
 				],
 			}),
@@ -235,7 +235,7 @@ export class Compare {
 	constructor(host: HTMLElement, a: string, b: string, labels: [string, string]) {
 		const [root, parent] = shadow(host);
 		parent.style.overflow = 'auto';
-		const side = (doc: string, label: string) => ({ doc, extensions: [common(), EditorState.readOnly.of(true), EditorView.contentAttributes.of({ 'aria-label': label })] });
+		const side = (doc: string, label: string) => ({ doc, extensions: [common(), EditorState.readOnly.of(true), EditorView.contentAttributes.of({ tabindex: '0', 'aria-label': label })] });
 		this.merge = new MergeView({ parent, root, a: side(a, labels[0]), b: side(b, labels[1]), collapseUnchanged: { margin: 3, minSize: 6 }, gutter: true });
 	}
 
