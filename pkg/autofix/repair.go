@@ -106,6 +106,9 @@ func (r *repair) move(ctx context.Context, o outcome, why error) {
 	if why != nil {
 		reason = why.Error()
 	}
+	if r.f.State == history.Checking || to.Ended() {
+		r.clean() // what is to be made is kept elsewhere
+	}
 	if !to.Ended() {
 		r.f.State, r.f.Reason = to, reason
 		if err := r.e.store.Save(ctx, &r.f); err != nil {
@@ -147,11 +150,13 @@ func (e *Engine) dropBackup(_ context.Context, f *history.Fix) {
 
 // clean removes the copy.
 func (r *repair) clean() {
-	if r.work != "" {
-		if err := os.RemoveAll(r.work); err != nil {
-			r.log.Warn("the copy of a repair stays", "folder", r.work, "err", err)
-		}
+	if r.work == "" {
+		return
 	}
+	if err := os.RemoveAll(r.work); err != nil {
+		r.log.Warn("the copy of a repair stays", "folder", r.work, "err", err)
+	}
+	r.work = ""
 }
 
 func (r *repair) begin() (outcome, error) {

@@ -1,16 +1,19 @@
 package testenv
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -442,5 +445,66 @@ while True:
 	}
 	if f := e.repaired(t, "noisy"); f.State != "Applied" || f.Cause != "errors" || !strings.Contains(f.ErrorSummary, "ZeroDivisionError") {
 		t.Errorf("%+v", f)
+	}
+}
+
+// TestAFixAsAnotherUser: where the supervisor is root, the agent is the service's user, works on a copy that is its own, and what it
+// made belongs to whom it belonged.
+func TestAFixAsAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can run agents as other users")
+	}
+	const nobody = 65534
+	// t.TempDir is ours alone.
+	dir, err := os.MkdirTemp("", "sv-nobody-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	project, home, program := filepath.Join(dir, "web"), filepath.Join(dir, "home"), filepath.Join(dir, "agent")
+	good := strings.ReplaceAll(brokenScript, "100 / 0", "100 / 4")
+	fake := agenttest.Fake(t, "fake", agenttest.Script{Turns: [][]agenttest.Act{{{Edit: "app.py", Text: good}, {Edit: "lib/new.py", Text: "x = 1\n"}}}})
+	self, err := os.ReadFile(fake.Argv[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		os.Chmod(dir, 0o755), os.MkdirAll(filepath.Join(project, "lib"), 0o700), os.Mkdir(home, 0o700), os.WriteFile(program, self, 0o755),
+		os.WriteFile(filepath.Join(project, "app.py"), []byte(brokenScript), 0o600), os.WriteFile(filepath.Join(project, "root.txt"), nil, 0o600),
+		os.Chown(project, nobody, nobody), os.Chown(filepath.Join(project, "lib"), nobody, nobody), os.Chown(filepath.Join(project, "app.py"), nobody, nobody),
+		os.Chown(home, nobody, nobody),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	fake.Argv[0], fake.Home = program, home
+	maps.DeleteFunc(fake.Env, func(name, _ string) bool { return strings.HasSuffix(name, "_LOG") }) // it could not write there
+	e := withAgents(t, []string{"AGENT_ALLOW_ROOT=false"}, fake)
+	e.Service("web", script(project, "fake")+"user: nobody")
+	f := e.repaired(t, "web")
+	if f.State != "Applied" {
+		t.Fatalf("%s: %s\n%s", f.State, f.Reason, e.Output())
+	}
+	for name, want := range map[string]string{"app.py": "-rw------- 65534", "lib/new.py": "65534", "root.txt": "-rw------- 0", "lib": "drwx------ 65534", ".": "drwx------ 65534"} {
+		info, err := os.Stat(filepath.Join(project, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%s %d", info.Mode(), info.Sys().(*syscall.Stat_t).Uid); !strings.HasSuffix(got, want) {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	// Others use that folder, too.
+	tag := sha256.Sum256([]byte(filepath.Join(e.Dir, "fixes")))
+	if left, _ := filepath.Glob(fmt.Sprintf("/var/tmp/supervisor-fix-%x-*", tag[:4])); len(left) > 0 {
+		t.Errorf("left are %v", left)
+	}
+
+	// A service of root's has no agent, unless somebody says so.
+	e.Service("rooted", script(e.codeFolder("rooted", map[string]string{"app.py": brokenScript}), "fake"))
+	e.WaitPhase("rooted", v1.PhaseFailed)
+	if out, code := e.CLI("fix", "rooted"); code != 1 || !strings.Contains(out, "AGENT_USER") {
+		t.Errorf("a repair as root: %d\n%s", code, out)
 	}
 }
