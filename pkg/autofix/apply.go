@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	v1 "github.com/philiporange/supervisor/api/v1"
 	"github.com/philiporange/supervisor/pkg/autofix/history"
 	"github.com/philiporange/supervisor/pkg/autofix/tree"
 	"github.com/philiporange/supervisor/pkg/jobs"
@@ -81,7 +82,7 @@ func (e *Engine) swap(ctx context.Context, f *history.Fix, changes []tree.Change
 
 // verify starts the repaired program and watches it.
 func (r *repair) verify(ctx context.Context) (outcome, error) {
-	if !r.f.Wanted && r.t.Key.Kind != cronKind {
+	if !r.f.Wanted && r.t.Key.Kind != v1.KindCronJob {
 		return done, errors.New("it was not started to see whether it runs, as it is stopped")
 	}
 	if err := r.e.world.Verify(ctx, r.t.Key); err != nil {
@@ -93,9 +94,6 @@ func (r *repair) verify(ctx context.Context) (outcome, error) {
 	r.halted = false
 	return done, errors.New("the repaired version runs well")
 }
-
-// cronKind is the kind of cron jobs, which run whether or not they are meant to now.
-const cronKind = "CronJob"
 
 // revert puts the folder back to the backup, exactly: also what the repaired version has written while it was watched.
 func (r *repair) revert(ctx context.Context) (outcome, error) {

@@ -25,6 +25,8 @@ type Engine struct {
 	store  *history.Store
 	log    *slog.Logger
 
+	// backingUp is held to read while a backup is taken, and to write while old ones are deleted.
+	backingUp sync.RWMutex
 	// admission holds back a second trigger while a first is looked at.
 	admission sync.Mutex
 
@@ -129,6 +131,7 @@ func (e *Engine) consider(ctx context.Context, t Trigger, again map[v1.Key]postp
 	_, err := e.start(ctx, t)
 	var no *notNowError
 	var none *agent.UnavailableError
+	var busy *jobs.BusyError
 	switch {
 	case err == nil:
 		delete(again, t.Key)
@@ -137,6 +140,8 @@ func (e *Engine) consider(ctx context.Context, t Trigger, again map[v1.Key]postp
 			again[t.Key] = postponed{t, no.Again}
 		}
 		e.log.Debug("no repair", "object", t.Key.String(), "reason", no.Reason)
+	case errors.As(err, &busy):
+		again[t.Key] = postponed{t, time.Now().Add(askAgain)}
 	case errors.As(err, &none):
 		e.log.Debug("no repair", "object", t.Key.String(), "reason", err)
 	default:
@@ -299,7 +304,13 @@ func keyOf(object string) v1.Key {
 }
 
 // backups is the folder of an object's backups.
-func (e *Engine) backups(object string) string { return filepath.Join(e.o.Backups, keyOf(object).Name) }
+func (e *Engine) backups(object string) string {
+	key := keyOf(object)
+	if key.Kind == v1.KindCronJob {
+		return filepath.Join(e.o.Backups, "cronjobs", key.Name) // there may be a service of the same name
+	}
+	return filepath.Join(e.o.Backups, key.Name)
+}
 
 // changeDir holds what a repair changes, from the check until the repair is forgotten.
 func (e *Engine) changeDir(id uint64) string {

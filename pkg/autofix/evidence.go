@@ -11,6 +11,7 @@ import (
 // evidence is what an agent is given to go by.
 type evidence struct {
 	object, cause string
+	summary       string // the failure in one line
 	trace, log    string
 	detail        string // what a person said
 	manifest      string
@@ -43,6 +44,9 @@ func (e *evidence) prompt() string {
 		"When no change of these files can repair it (the network is down, a package is missing), change nothing and say why.")
 	if e.detail != "" {
 		p.Quote("What the person who asked for the repair says is wrong", e.detail, maxDetail)
+	}
+	if e.summary != "" {
+		p.Quote("The failure in one line", e.summary, maxDetail)
 	}
 	if e.trace != "" {
 		p.Quote("The error", e.trace, maxTrace)

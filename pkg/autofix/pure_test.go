@@ -297,8 +297,11 @@ func TestWhatChangedSinceItRanWell(t *testing.T) {
 
 func TestThePastIsTold(t *testing.T) {
 	e := evidence{object: "Service/web", cause: "It has crashed.", well: "2026-01-01 10:00", changes: "the diff", check: "pytest", past: []history.Fix{
-		{State: history.Reverted, Reason: "it exited again", Diff: "+a"}, {State: history.Failed, Cause: history.Restore, Reason: "not me"},
-		{State: history.Applied, Restored: time.Unix(1, 0)}, {State: history.Rejected}, {State: history.Failed, Reason: "one too many"},
+		{State: history.Reverted, Reason: "it exited again", Diff: "+a"},
+		{State: history.Failed, Cause: history.Restore, Reason: "not me"},
+		{State: history.Applied, Restored: time.Unix(1, 0)},
+		{State: history.Rejected},
+		{State: history.Failed, Reason: "one too many"},
 	}}
 	text := e.prompt()
 	for _, want := range []string{"did not help and was undone", "it exited again", "a person undid it", "did not want it", "since it last ran well, 2026-01-01", "pytest"} {

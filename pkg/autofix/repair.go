@@ -204,6 +204,8 @@ func (e *Engine) take(ctx context.Context, f *history.Fix, earlier *tree.Backup)
 	if f.Cause == history.Restore {
 		note = fmt.Sprintf("before fix %d was undone", f.Of)
 	}
+	e.backingUp.RLock()
+	defer e.backingUp.RUnlock()
 	b, err := tree.Take(ctx, f.Folder, dir, note, earlier, tree.Limits{Bytes: e.o.MaxBackup})
 	if err != nil {
 		return nil, err
@@ -224,6 +226,8 @@ func (e *Engine) prune(ctx context.Context, dir string) {
 		return
 	}
 	var gone []string
+	e.backingUp.Lock() // an unfinished backup looks like one that a crash has left
+	defer e.backingUp.Unlock()
 	err = tree.Prune(dir, e.o.KeepBackups, func(path string) bool {
 		needed := slices.ContainsFunc(open, func(f history.Fix) bool { return f.Backup == path })
 		if !needed {
@@ -343,7 +347,7 @@ func (r *repair) besides() (string, error) {
 
 func (r *repair) evidence(ctx context.Context, p policy) *evidence {
 	ev := &evidence{
-		object: r.t.Key.String(), trace: r.t.Trace, detail: r.t.Detail, manifest: r.target.Manifest, check: p.check, secrets: r.target.Secrets,
+		object: r.t.Key.String(), summary: r.t.Summary, trace: r.t.Trace, detail: r.t.Detail, manifest: r.target.Manifest, check: p.check, secrets: r.target.Secrets,
 		log: r.e.world.Log(ctx, r.t.Key, r.t.Run, maxLog),
 	}
 	switch r.t.Cause {

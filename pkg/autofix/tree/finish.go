@@ -19,7 +19,8 @@ func Recover(path string) (folder string, err error) {
 	}
 	root, err := os.OpenRoot(j.Folder)
 	if err != nil {
-		return j.Folder, fmt.Errorf("finish the change of %s: %w", j.Folder, err)
+		// Not wrapped: that the folder is gone does not mean that there is no journal.
+		return j.Folder, fmt.Errorf("finish the change of %s: %v", j.Folder, err) //nolint:errorlint // see above
 	}
 	defer root.Close() //nolint:errcheck // its files are closed one by one
 	return j.Folder, j.finish(root, path, func() {})
