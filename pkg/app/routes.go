@@ -27,14 +27,22 @@ type routing struct {
 	reconciler *route.Reconciler
 	checker    *route.Checker
 	loop       *reconcile.Loop
-	// phases are those of the services when their routes were last asked; the observer owns it.
-	phases map[string]v1.Phase
+	// seen is what of each service was seen last; the observer owns it.
+	seen map[string]seen
+}
+
+// seen is what of a service concerns its routes.
+type seen struct {
+	phase   v1.Phase
+	stopped string // why, when it does not run by somebody's will
+	ports   string
+	exposed bool // its status says how it is exposed
 }
 
 // makeRoutes makes what brings routes to Caddy.
 func (a *App) makeRoutes() (*routing, error) {
 	s := a.settings
-	r := &routing{app: a, mode: s.CaddyMode, phases: map[string]v1.Phase{}}
+	r := &routing{app: a, mode: s.CaddyMode, seen: map[string]seen{}}
 	if r.mode == settings.CaddyAuto {
 		r.mode = settings.CaddyAPI
 		if caddy.Usable(s.CaddyConfigFile, s.CaddyFile) {
@@ -198,18 +206,36 @@ func (r *routing) observe(ctx context.Context) {
 		}
 		r.reconciler.Nudge()
 		for c := range changes { // closed when ctx ends, or when we were too slow
-			if c.Key.Kind != v1.KindService || c.Kind == v1.ChangeEvent {
+			if c.Key.Kind != v1.KindService {
 				continue
 			}
-			r.reconciler.Nudge()
-			if c.Status != nil && r.phases[c.Key.Name] != c.Status.Phase {
-				r.phases[c.Key.Name] = c.Status.Phase
-				r.checker.Again(c.Key.Name)
-			}
-			if c.Deleted {
-				delete(r.phases, c.Key.Name)
+			switch c.Kind {
+			case v1.ChangeObject:
+				delete(r.seen, c.Key.Name)
+				r.reconciler.Nudge()
+			case v1.ChangeStatus:
+				r.look(c.Key, c.Status)
 			}
 		}
+	}
+}
+
+// look tells what of a service is different. A service that crashes changes its status all the time, and nothing here.
+func (r *routing) look(key v1.Key, st *v1.ServiceStatus) {
+	was, known := r.seen[key.Name]
+	now := seen{phase: st.Phase, exposed: v1.FindCondition(st.Conditions, v1.ConditionExposed) != nil}
+	for i := range st.Replicas {
+		now.ports += strconv.Itoa(r.port(key.Name, i)) + " "
+	}
+	if ready := v1.FindCondition(st.Conditions, v1.ConditionReady); st.Phase == v1.PhaseStopped && ready != nil {
+		now.stopped = ready.Reason
+	}
+	r.seen[key.Name] = now
+	if !known || was.phase != now.phase {
+		r.checker.Again(key.Name)
+	}
+	if !known || was.stopped != now.stopped || was.ports != now.ports || was.exposed != now.exposed {
+		r.reconciler.Nudge()
 	}
 }
 
