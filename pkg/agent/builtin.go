@@ -10,9 +10,9 @@ func Builtin() []Spec {
 func opencode() Spec {
 	return Spec{
 		ID: "opencode", Name: "opencode", Licence: "MIT", Protocol: ProtocolACP,
-		Argv: []string{"opencode", "acp"}, Version: []string{"--version"},
+		Argv: []string{"opencode", "acp", "--pure"}, Version: []string{"--version"},
 		Env: map[string]string{
-			"OPENCODE_CONFIG_CONTENT": `{"autoupdate":false,"share":"disabled","snapshot":false,` +
+			"OPENCODE_CONFIG_CONTENT": `{"autoupdate":false,"share":"disabled","snapshot":false,"lsp":false,"formatter":false,` +
 				`{{if .BaseURL}}"enabled_providers":["local"],"model":{{json (print "local/" .Model)}},"small_model":{{json (print "local/" .Model)}},` +
 				`"provider":{"local":{"npm":"@ai-sdk/openai-compatible","name":"Local","models":{ {{json .Model}}:{} },` +
 				`"options":{"baseURL":{{json .BaseURL}},"apiKey":"{env:SUPERVISOR_AGENT_KEY}"}}},` +
@@ -22,12 +22,18 @@ func opencode() Spec {
 				`"edit":"{{if eq .Access "edit"}}ask{{else}}deny{{end}}","bash":"deny","task":"deny","webfetch":"deny","websearch":"deny",` +
 				`"codesearch":"deny","skill":"deny","external_directory":"deny"}}`,
 			"OPENCODE_DISABLE_PROJECT_CONFIG":  "1",
+			"OPENCODE_PURE":                    "1",
 			"OPENCODE_DISABLE_AUTOUPDATE":      "1",
 			"OPENCODE_DISABLE_LSP_DOWNLOAD":    "1",
 			"OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",
 			"OPENCODE_DISABLE_MODELS_FETCH":    "{{if .BaseURL}}1{{end}}",
 			"npm_config_offline":               "true",
 			"npm_config_registry":              "http://127.0.0.1:9/",
+		},
+		// Neither --pure nor OPENCODE_DISABLE_PROJECT_CONFIG keeps plugins out: those in these folders, and those that these files name.
+		Runs: []string{
+			"opencode.json", "opencode.jsonc", ".opencode/opencode.json", ".opencode/opencode.jsonc", ".opencode/plugin/*", ".opencode/plugins/*",
+			".opencode/tool/*", ".opencode/tools/*",
 		},
 		KeyEnv: "SUPERVISOR_AGENT_KEY",
 		Keys:   []string{"ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENROUTER_API_KEY", "GEMINI_API_KEY", "DEEPSEEK_API_KEY", "ZAI_API_KEY"},

@@ -205,6 +205,35 @@ func TestLoadSpecs(t *testing.T) {
 	}
 }
 
+// What a project brings along and an agent would run keeps the agent away.
+func TestAProjectsOwnPrograms(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	sub := filepath.Join(dir, "a[b]", "c")
+	for _, d := range []string{sub, filepath.Join(dir, ".opencode", "plugin")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spec := agent.Spec{ID: "echo", Protocol: agent.ProtocolText, Argv: []string{"cat"}, NoKey: true, Runs: []string{".opencode/plugin/*"}}
+	h := newHouse(t, nil, spec)
+	if _, err := h.Run(t.Context(), agent.Request{Dir: sub}, "hello", nil); err != nil {
+		t.Fatal(err)
+	}
+	evil := filepath.Join(dir, ".opencode", "plugin", "evil.js")
+	if err := os.WriteFile(evil, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var u *agent.UnavailableError
+	if _, err := h.Run(t.Context(), agent.Request{Dir: sub}, "hello", nil); !errors.As(err, &u) || !strings.Contains(u.Reason, evil) {
+		t.Errorf("%v", err)
+	}
+	spec.TrustProjects = true
+	if _, err := newHouse(t, nil, spec).Run(t.Context(), agent.Request{Dir: sub}, "hello", nil); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOpenCodesSettingsAreJSON(t *testing.T) {
 	t.Parallel()
 	// Whatever a model or an address is named: the settings are what they are meant to be.

@@ -28,7 +28,9 @@ func pythonProject(t *testing.T) (dir, file string) {
 	t.Helper()
 	dir = t.TempDir()
 	file = filepath.Join(dir, "calc.py")
-	for name, text := range map[string]string{"calc.py": bug, "opencode.json": hostile, ".opencode/opencode.json": hostile} {
+	for name, text := range map[string]string{
+		"calc.py": bug, "opencode.json": hostile, ".opencode/opencode.json": hostile,
+	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -43,7 +45,17 @@ func pythonProject(t *testing.T) (dir, file string) {
 func realHouse(t *testing.T, m *agenttest.Model, script string) *house {
 	t.Helper()
 	spec := agenttest.OpenCode(t, m, script)
+	spec.TrustProjects = true // what is hostile in them is settings that ours have to win against
 	return newHouse(t, func(c *agent.Config) { c.Limits = agent.Limits{Start: 2 * time.Minute, Idle: 2 * time.Minute} }, spec)
+}
+
+func TestOpenCodeKeepsAwayFromProjectsWithSettings(t *testing.T) {
+	dir, _ := pythonProject(t)
+	spec := agenttest.OpenCode(t, agenttest.NewModel(t, nil), "fix")
+	var u *agent.UnavailableError
+	if _, err := newHouse(t, nil, spec).Start(t.Context(), agent.Request{Dir: dir}); !errors.As(err, &u) || !strings.Contains(u.Reason, filepath.Join(dir, "opencode.json")) {
+		t.Errorf("%v", err)
+	}
 }
 
 func TestOpenCodeEditsWhatItMayAndNoMore(t *testing.T) {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,4 +63,28 @@ func resolve(path string) (string, error) {
 		rest = append(strings.Split(target, "/"), rest...)
 	}
 	return at, nil
+}
+
+// brought is a file in a folder or above it that the agent would run; empty when there is none.
+func (s *Spec) brought(dir string) string {
+	if s.TrustProjects {
+		return ""
+	}
+	dir = filepath.Clean(dir)
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	for {
+		for _, pattern := range s.Runs {
+			// A pattern of ours is well formed, and a folder may hold characters that would be special in it.
+			if found, err := fs.Glob(os.DirFS(dir), pattern); err == nil && len(found) > 0 {
+				return filepath.Join(dir, found[0])
+			}
+		}
+		if parent := filepath.Dir(dir); parent != dir {
+			dir = parent
+			continue
+		}
+		return ""
+	}
 }

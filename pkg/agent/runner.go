@@ -225,6 +225,10 @@ func (r *Runner) plan(ctx context.Context, q Request) (plan, error) {
 	if p.who, err = r.account(&p.spec, q.User); err != nil {
 		return plan{}, err
 	}
+	if brought := p.spec.brought(q.Dir); brought != "" {
+		return plan{}, &UnavailableError{Agent: p.spec.ID, Reason: fmt.Sprintf("it would run %s, which the project brings along; move that away, or say "+
+			"\"trustProjects\": true of the agent in agents.json", brought)}
+	}
 	p.setup = Setup{Model: p.spec.ModelID(q.Model), BaseURL: p.spec.BaseURL, Dir: q.Dir, Access: q.Access}
 	for _, s := range q.Servers {
 		p.setup.Servers = append(p.setup.Servers, s.Name)

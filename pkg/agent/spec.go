@@ -49,6 +49,9 @@ type Spec struct {
 	Models map[string]string `json:"models,omitempty"`
 	// Access is what it can be held to by its configuration; none means read and edit.
 	Access []Access `json:"access,omitempty"`
+	// Runs are paths, with * in names, of what the agent runs when a project brings it along, in its folder or above it, and cannot be
+	// told not to. It is not started there.
+	Runs []string `json:"runs,omitempty"`
 	// Install is what people type to install it.
 	Install string `json:"install,omitempty"`
 
@@ -64,6 +67,8 @@ type Spec struct {
 	Model   string `json:"model,omitempty"`
 	// NoKey says that it needs no key.
 	NoKey bool `json:"noKey,omitempty"`
+	// TrustProjects starts it also where Runs says not to.
+	TrustProjects bool `json:"trustProjects,omitempty"`
 	// Disabled hides it.
 	Disabled bool `json:"disabled,omitempty"`
 }
