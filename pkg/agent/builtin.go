@@ -23,6 +23,7 @@ func opencode() Spec {
 				`"codesearch":"deny","skill":"deny","external_directory":"deny"}}`,
 			"OPENCODE_DISABLE_PROJECT_CONFIG":  "1",
 			"OPENCODE_PURE":                    "1",
+			"OPENCODE_SERVER_PASSWORD":         "{{.Secret}}", // it listens on loopback besides
 			"OPENCODE_DISABLE_AUTOUPDATE":      "1",
 			"OPENCODE_DISABLE_LSP_DOWNLOAD":    "1",
 			"OPENCODE_DISABLE_DEFAULT_PLUGINS": "1",

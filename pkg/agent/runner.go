@@ -229,7 +229,7 @@ func (r *Runner) plan(ctx context.Context, q Request) (plan, error) {
 		return plan{}, &UnavailableError{Agent: p.spec.ID, Reason: fmt.Sprintf("it would run %s, which the project brings along; move that away, or say "+
 			"\"trustProjects\": true of the agent in agents.json", brought)}
 	}
-	p.setup = Setup{Model: p.spec.ModelID(q.Model), BaseURL: p.spec.BaseURL, Dir: q.Dir, Access: q.Access}
+	p.setup = Setup{Model: p.spec.ModelID(q.Model), BaseURL: p.spec.BaseURL, Dir: q.Dir, Access: q.Access, Secret: newMark()}
 	for _, s := range q.Servers {
 		p.setup.Servers = append(p.setup.Servers, s.Name)
 	}

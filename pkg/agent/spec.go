@@ -83,6 +83,8 @@ type Setup struct {
 	Access Access
 	// Servers are the names of the MCP servers that it is given; their tools are asked for.
 	Servers []string
+	// Secret is made anew for each start.
+	Secret string
 	// Prompt is for ProtocolText.
 	Prompt string
 }
