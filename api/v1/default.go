@@ -18,6 +18,7 @@ const (
 	DefaultHistoryKeep      = 100
 	DefaultCooldown         = 10 * time.Minute
 	DefaultDrain            = 30 * time.Second
+	DefaultIdle             = 10 * time.Minute
 	DefaultProgressDeadline = 10 * time.Minute
 	DefaultFixesPerDay      = 5
 )
@@ -61,6 +62,9 @@ func (s *Service) Default() {
 		orPtr(&sp.Expose.Enabled, true)
 		orValue(&sp.Expose.TLS, TLSAuto)
 		orPtr(&sp.Expose.StripPath, true)
+		if sp.Expose.OnDemand {
+			orPtr(&sp.Expose.Idle, Duration(DefaultIdle))
+		}
 	}
 	sp.Autofix.setDefaults()
 }
@@ -123,6 +127,12 @@ func (s *Service) Exposed() bool {
 
 // Rolls reports whether the service is updated beside its old processes.
 func (s *Service) Rolls() bool { return s.Spec.Update.Strategy == UpdateRolling }
+
+// OnDemand reports whether the service runs only while somebody asks for it.
+func (s *Service) OnDemand() bool { return s.Exposed() && s.Spec.Expose.OnDemand }
+
+// RoutedByFile reports whether Caddy looks at each request where the service is.
+func (s *Service) RoutedByFile() bool { return s.Rolls() || s.OnDemand() }
 
 // IsEnabled reports whether the job runs by its schedule.
 func (j *CronJob) IsEnabled() bool { return j.Spec.Enabled == nil || *j.Spec.Enabled }

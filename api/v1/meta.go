@@ -106,6 +106,9 @@ const (
 	ConditionManifestValid = "ManifestValid"
 )
 
+// ReasonIdle is the reason of Ready for a service that waits for somebody to ask for it.
+const ReasonIdle = "Idle"
+
 // Condition is one aspect of an object's state, in the form that Kubernetes uses.
 type Condition struct {
 	Type   string          `json:"type"`

@@ -167,6 +167,8 @@ type Expose struct {
 	RequestHeaders   map[string]string `json:"requestHeaders,omitempty" jsonschema_description:"Headers put on what the program receives; an empty value removes one."`
 	BasicAuth        map[string]string `json:"basicAuth,omitempty" jsonschema_description:"User: bcrypt hash, as made by caddy hash-password. Without one of these Caddy lets nobody through."`
 	StreamTimeout    *Duration         `json:"streamTimeout,omitempty" jsonschema_description:"The longest life of a WebSocket or another stream. Default: no limit."`
+	OnDemand         bool              `json:"onDemand,omitempty" jsonschema_description:"Run only while somebody asks: the first request starts it and waits, and it is stopped when it has been idle. Needs a readiness probe."`
+	Idle             *Duration         `json:"idle,omitempty" jsonschema_description:"onDemand: how long nobody has to be connected before it is stopped. Default: 10m."`
 	StreamCloseDelay *Duration         `json:"streamCloseDelay,omitempty" jsonschema_description:"How long WebSockets go on after a change of Caddy's configuration. Default: CADDY_STREAM_CLOSE_DELAY."`
 }
 

@@ -181,6 +181,7 @@ func (s *Service) Validate() FieldErrors {
 	c.probe("spec.probes.readiness", sp.Probes.Readiness, sp.Port)
 	c.probe("spec.probes.liveness", sp.Probes.Liveness, sp.Port)
 	c.update(s)
+	c.onDemand(s)
 	c.expose(sp.Expose, sp.Port)
 	c.resources(sp.Resources)
 	for i, dir := range sp.WatchDirs {
@@ -266,6 +267,20 @@ func (c *checker) probePort(field string, got int, service Port) {
 		c.add(field, "%d is not a port; write a number from 1 to 65535", got)
 	case got == 0 && service.IsZero():
 		c.add(field, "is missing, and the service has no port to take; write it here or in spec.port")
+	}
+}
+
+func (c *checker) onDemand(s *Service) {
+	e := s.Spec.Expose
+	switch {
+	case e == nil:
+	case !e.OnDemand && e.Idle != nil:
+		c.add("spec.expose.idle", "is for onDemand: true; write that, or remove the field")
+	case !e.OnDemand:
+	case s.Spec.Probes.Readiness == nil:
+		c.add("spec.expose.onDemand", "needs spec.probes.readiness to know when the requests that wait may be passed on")
+	case e.Idle != nil && *e.Idle < Duration(time.Second):
+		c.add("spec.expose.idle", "%s is too short; write at least 1s", e.Idle)
 	}
 }
 

@@ -127,7 +127,7 @@ func upstreamsOf(svc Service, upstream func(string, int) string, port func(strin
 	if stopped(svc) {
 		return nil, "", ""
 	}
-	byFile := svc.Spec.Update.Strategy == v1.UpdateRolling
+	byFile := svc.RoutedByFile()
 	for replica := range max(1, svc.ReplicaCount()) {
 		if byFile {
 			out = append(out, caddy.Upstream{File: upstream(name, replica)})
@@ -156,7 +156,9 @@ func stopped(svc Service) bool {
 	if svc.Observed == nil {
 		return !svc.IsEnabled()
 	}
-	return svc.Observed.Phase == v1.PhaseStopped
+	// One that is idle runs at the next request.
+	ready := v1.FindCondition(svc.Observed.Conditions, v1.ConditionReady)
+	return svc.Observed.Phase == v1.PhaseStopped && (ready == nil || ready.Reason != v1.ReasonIdle)
 }
 
 func routesOf(svc *v1.Service, s Sites, upstreams []caddy.Upstream) []caddy.Route {
@@ -182,8 +184,12 @@ func routesOf(svc *v1.Service, s Sites, upstreams []caddy.Upstream) []caddy.Rout
 	return out
 }
 
-// checkPath is what a check asks for: what the readiness probe does, where there is one.
+// checkPath is what a check asks for: what the readiness probe does, where there is one. A service that runs on demand is not
+// asked: that would start it.
 func checkPath(svc *v1.Service) string {
+	if svc.OnDemand() {
+		return ""
+	}
 	if p := svc.Spec.Probes.Readiness; p != nil && p.HTTPGet != nil && (p.HTTPGet.Port == 0 || p.HTTPGet.Port == svc.Spec.Port.Number) {
 		return p.HTTPGet.Path
 	}

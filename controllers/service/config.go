@@ -47,6 +47,17 @@ type Upstreams interface {
 	Remove(service string) error
 }
 
+// Demand is where requests are held for services that run only while somebody asks for them.
+type Demand interface {
+	// Address is where a service's requests are to be sent while it does not run.
+	Address(service string) (string, error)
+	// Asked reports whether requests wait or are under way there.
+	Asked(service string) bool
+	// Tell says where the service is ready, or else why it will not be.
+	Tell(service string, ready []string, failed string)
+	Forget(service string)
+}
+
 // Forgetter tells the keeper to forget runs once what was noted of them is durable. It must not block.
 type Forgetter interface {
 	Forget(ids ...process.RunID)
@@ -79,8 +90,9 @@ type Config struct {
 	// Unindexed is how many lines of a service were, of late, not taken into the index of logs. Nil means none ever.
 	Unindexed func(service string) int64
 	Upstreams Upstreams
-	// Connections counts the open connections of ports.
-	Connections func(ports ...int) (map[int]int, error)
+	// Connections are the open connections of ports, by the other side.
+	Connections func(ports ...int) (map[int][]string, error)
+	Demand      Demand
 	// Enqueue asks for another name to be reconciled.
 	Enqueue func(key v1.Key)
 	// Session is the keeper's session: intents of another one are void.

@@ -15,7 +15,7 @@ import (
 
 // observe gathers what the decision depends on, but for the runs. known is false while it may still come out that the
 // service is desired: then what runs is left alone.
-func (r *Reconciler) observe(ctx context.Context, key v1.Key, s *state) (in input, known bool, err error) {
+func (r *Reconciler) observe(ctx context.Context, key v1.Key, rec *record) (in input, known bool, err error) {
 	svc, revision, ok := r.c.Desired.Service(key.Name)
 	if !ok {
 		in.whyNot = "its manifest is gone"
@@ -26,11 +26,12 @@ func (r *Reconciler) observe(ctx context.Context, key v1.Key, s *state) (in inpu
 		return in, false, fmt.Errorf("observe %s: %w", key, err)
 	}
 	r.wish(key, &in)
+	r.demand(key, &in, rec)
 	in.limits, in.policy = r.limits(svc), policyHash(svc)
 	in.rolling, in.drain, in.deadline = svc.Rolls(), svc.Spec.Update.Drain.Or(v1.DefaultDrain), svc.Spec.Update.ProgressDeadline.Or(v1.DefaultProgressDeadline)
 	if in.want {
 		in.waitsFor = r.waitsFor(svc)
-		r.resolve(key, &in, s)
+		r.resolve(key, &in, &rec.state)
 	}
 	return in, true, nil
 }
@@ -206,7 +207,7 @@ func met(c v1.DependencyCondition, st *v1.ServiceStatus) bool {
 		return st.Phase == v1.PhaseComplete
 	case v1.DependReady:
 	}
-	return st.Phase == v1.PhaseRunning || st.Phase == v1.PhaseComplete
+	return st.Phase == v1.PhaseRunning || st.Phase == v1.PhaseComplete || idle(st)
 }
 
 // port is a slot's port: the manifest's, the one that it has, the remembered one, or a new one.

@@ -38,6 +38,11 @@ type input struct {
 	pointed         map[int]string        // where each replica's requests go
 	connections     map[process.RunID]int // of the runs that drain; nil when they were not counted
 	recalled        bool                  // it is the first look since the manager has started
+
+	// What follows is for services that run only while somebody asks for them.
+	activator string // where requests wait; empty for others
+	idle      bool   // nobody asks for it
+	demandAt  time.Time
 }
 
 // limits are the restart policy's numbers, defaults filled in.
@@ -81,11 +86,13 @@ type note struct {
 
 // decision is what is to be done, what is to be told and what is to be remembered.
 type decision struct {
-	state  state
-	moves  []move
-	starts []start
-	stops  []stop
-	notes  []note
+	state state
+	moves []move
+	// serving are the addresses of the replicas that are ready.
+	serving []string
+	starts  []start
+	stops   []stop
+	notes   []note
 	// history is what became of revisions.
 	history []v1.Rollout
 	// ended are runs that have been accounted for; bad is the newest of those whose end needs an explanation.
@@ -150,6 +157,7 @@ func plan(in input, before state) decision {
 		d.moves, d.starts, d.stops = nil, nil, nil
 	}
 	d.settled(in, live, slots)
+	d.wake(in.demandAt)
 	d.state.prune(in)
 	d.summarize(in, slots, len(live))
 	return d
@@ -189,18 +197,25 @@ func (d *decision) retire(in input, live map[place]process.Run, replicas int) {
 		s := d.state.slots[at.replica]
 		serves := at == d.state.front(at.replica) && (s.run == run.ID && !s.readySince.IsZero() || in.pointsAt(run))
 		switch {
+		case in.idle && serves:
+			d.leave(in, run, stopIdle)
 		case !in.want:
 			d.stop(in, run, stopUnwanted, in.whyNot)
 		case !in.rolling || !serves:
 			d.stop(in, run, stopScaled, fmt.Sprintf("only %d of it are wanted", replicas))
 		default:
-			if d.state.drains[run.ID].IsZero() {
-				d.state.drains[run.ID] = in.now
-			}
-			d.drain(in, run, stopScaled)
+			d.leave(in, run, stopScaled)
 		}
 	}
 	slices.SortFunc(d.stops, func(a, b stop) int { return replicaOf(b.run.Slot) - replicaOf(a.run.Slot) })
+}
+
+// leave takes a process out of rotation, and then stops it.
+func (d *decision) leave(in input, run process.Run, reason stopReason) {
+	if d.state.drains[run.ID].IsZero() {
+		d.state.drains[run.ID] = in.now
+	}
+	d.drain(in, run, reason)
 }
 
 func (d *decision) stop(in input, run process.Run, reason stopReason, why string) {
@@ -352,6 +367,8 @@ func (d *decision) summarize(in input, slots []slotPhase, live int) {
 	case len(slots) == 0 && live > 0:
 		d.phase, d.reason, d.message = v1.PhaseStopping, "Stopping", "is being stopped: "+in.whyNot
 		return
+	case len(slots) == 0 && in.idle:
+		d.phase, d.reason, d.message = v1.PhaseStopped, v1.ReasonIdle, in.whyNot
 	case len(slots) == 0:
 		d.phase, d.reason, d.message = v1.PhaseStopped, "Stopped", in.whyNot
 		return

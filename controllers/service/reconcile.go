@@ -32,7 +32,8 @@ type record struct {
 	state  state
 	teller teller
 	// asked is what the live runs are asked by probes.
-	asked map[process.RunID]v1.Probes
+	asked  map[process.RunID]v1.Probes
+	demand demand
 	// adopted is whether it was told what an earlier manager left running.
 	adopted bool
 }
@@ -62,7 +63,7 @@ const rounds = 3
 // Reconcile implements reconcile.Reconciler.
 func (r *Reconciler) Reconcile(ctx context.Context, key v1.Key) (result reconcile.Result, err error) {
 	rec := r.record(key)
-	in, known, err := r.observe(ctx, key, &rec.state)
+	in, known, err := r.observe(ctx, key, rec)
 	if err != nil || !known {
 		return result, err
 	}

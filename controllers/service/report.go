@@ -31,6 +31,13 @@ func (r *Reconciler) report(t *turn) reconcile.Result {
 	was := r.c.Store.Status(t.key)
 	st := r.status(t, was)
 	r.c.Store.SetStatus(t.key, st)
+	if t.in.activator != "" {
+		failed := ""
+		if st.Phase == v1.PhaseFailed {
+			failed = t.message
+		}
+		r.c.Demand.Tell(t.key.Name, t.serving, failed)
+	}
 	for _, h := range t.history {
 		r.c.Store.RecordRollout(t.key, h)
 	}
@@ -61,6 +68,9 @@ func (r *Reconciler) bury(t *turn) bool {
 	r.tell(t.key, &t.record.teller, t.told, t.in.now)
 	r.c.Track(t.key, nil)
 	r.c.Store.DeleteObject(t.key)
+	if t.record.demand.held {
+		r.c.Demand.Forget(t.key.Name)
+	}
 	if err := r.c.Upstreams.Remove(t.key.Name); err != nil {
 		r.c.Log.Warn("the addresses of a deleted service stay", "service", t.key.Name, "err", err)
 	}

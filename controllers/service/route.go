@@ -14,7 +14,7 @@ type move struct {
 	address string
 }
 
-// nowhere is an address at which nobody listens: better than one that another program may come to have.
+// nowhere is an address at which nobody listens.
 const nowhere = "127.0.0.1:1"
 
 // address is where a run listens.
@@ -31,12 +31,16 @@ const (
 
 // route says where the requests of each replica go: to its own process when that is ready, else to that of another replica,
 // else to where they went before. What is not known yet changes nothing: a process that was served before is left in peace.
-// When nothing is left of a service that was stopped, they go nowhere.
+// When nothing is left of a service that was stopped, they go nowhere; those for one that runs on demand go where they wait.
 func (d *decision) route(in input, live map[place]process.Run, replicas int) {
-	if in.hold || in.svc == nil || !in.rolling && len(in.pointed) == 0 {
+	if in.hold || in.svc == nil || !in.svc.RoutedByFile() && len(in.pointed) == 0 {
 		return
 	}
-	if !in.want && len(live) == 0 {
+	elsewhere := nowhere // better than an address that another program may come to have
+	if in.activator != "" && (in.want || in.idle) {
+		elsewhere = in.activator
+	}
+	if elsewhere == nowhere && !in.want && len(live) == 0 {
 		for i := range in.pointed {
 			d.moveTo(in, i, nowhere)
 		}
@@ -44,20 +48,28 @@ func (d *decision) route(in input, live map[place]process.Run, replicas int) {
 	}
 	states := make([]readiness, replicas)
 	for i := range replicas {
-		states[i] = d.readiness(in, live[d.state.front(i)])
+		run := live[d.state.front(i)]
+		if states[i] = d.readiness(in, run); states[i] == ready {
+			d.serving = append(d.serving, address(run))
+		}
 	}
 	last := replicas
+	if elsewhere != nowhere {
+		last = in.svc.ReplicaCount() // also while none runs
+	}
 	for i := range in.pointed {
 		last = max(last, i+1) // replicas that are gone may be in the web server's configuration for a moment
 	}
 	for i := range last {
 		_, there := in.pointed[i]
-		if i >= replicas && !there {
+		if i >= replicas && !there && elsewhere == nowhere {
 			continue
 		}
 		switch to, ok := target(i, states, there); {
 		case ok:
 			d.moveTo(in, i, address(live[d.state.front(to)]))
+		case elsewhere != nowhere && (i >= replicas || states[i] != unknown || !there):
+			d.moveTo(in, i, elsewhere) // where they wait
 		case !there, replicas == 0, d.overdue(in, live, in.pointed[i]):
 			d.moveTo(in, i, nowhere) // a web server that finds no file complains of it
 		}
@@ -153,7 +165,7 @@ func (r *Reconciler) connections(t *turn) map[process.RunID]int {
 	}
 	open := make(map[process.RunID]int, len(ports))
 	for id, port := range ports {
-		open[id] = counts[port]
+		open[id] = len(counts[port])
 	}
 	return open
 }

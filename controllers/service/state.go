@@ -56,6 +56,7 @@ const (
 	stopChanged  stopReason = "Replacing"         // the manifest asks for another process
 	stopRestart  stopReason = "RestartedByIntent" // the operator asked for a restart
 	stopDead     stopReason = "ProbeFailed"       // liveness or startup probe
+	stopIdle     stopReason = "Idle"              // nobody asks for it
 	stopDrained  stopReason = "Drained"           // its successor has taken over
 	stopBeside   stopReason = "UpdateWithdrawn"   // a successor that is not wanted any more
 	stopLate     stopReason = "UpdateTimedOut"    // a successor that did not become ready

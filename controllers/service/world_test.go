@@ -218,6 +218,7 @@ type world struct {
 	onStop  func(id process.RunID)
 	lines   []string // what every run has last written
 	intents int
+	waiting *waiting
 }
 
 // manager is one life of the manager.
@@ -245,6 +246,7 @@ func newWorld(t *testing.T) *world {
 		t: t, keeper: processtest.NewFake(), store: newStore(), changed: make(chan struct{}, 1),
 		desired: &desired{services: map[string]*v1.Service{}, problems: map[string][]v1.Problem{}},
 		env:     map[string]string{}, broken: map[string]error{}, holders: map[int]string{}, sick: map[string]bool{},
+		waiting: &waiting{held: map[string]bool{}, asked: map[string]bool{}, ready: map[string][]string{}, why: map[string]string{}},
 		pointed: map[string]string{}, busy: map[int]int{},
 	}
 	w.keeper.OnChange(func(owner string) {
@@ -269,7 +271,7 @@ func (w *world) boot() {
 	m.r = New(Config{
 		Desired: w.desired, Keeper: watched{w.keeper, w}, Store: w.store, Forgetter: forgetter{w}, Program: w.program,
 		Track: func(v1.Key, []string) {}, LastLines: func(process.Run, int) []string { return w.lines },
-		Enqueue: func(k v1.Key) { m.loop.Add(k) }, Upstreams: w, Connections: w.connections,
+		Enqueue: func(k v1.Key) { m.loop.Add(k) }, Upstreams: w, Connections: w.connections, Demand: w.waiting,
 		Session: func(ctx context.Context) (string, error) {
 			h, err := w.keeper.Hello(ctx)
 			return h.Session, err
@@ -496,14 +498,50 @@ func (w *world) Remove(name string) error {
 	return nil
 }
 
-func (w *world) connections(ports ...int) (map[int]int, error) {
+func (w *world) connections(ports ...int) (map[int][]string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	counts := map[int]int{}
+	peers := map[int][]string{}
 	for _, p := range ports {
-		counts[p] = w.busy[p]
+		for i := range w.busy[p] {
+			peers[p] = append(peers[p], fmt.Sprint("client ", i))
+		}
 	}
-	return counts, nil
+	return peers, nil
+}
+
+// waiting is a Demand whose requests a test makes.
+type waiting struct {
+	mu    sync.Mutex
+	held  map[string]bool
+	asked map[string]bool
+	ready map[string][]string
+	why   map[string]string
+}
+
+func (d *waiting) Address(name string) (string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.held[name] = true
+	return "activator", nil
+}
+
+func (d *waiting) Asked(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked[name]
+}
+
+func (d *waiting) Tell(name string, ready []string, failed string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ready[name], d.why[name] = ready, failed
+}
+
+func (d *waiting) Forget(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.held, name)
 }
 
 type forgetter struct{ w *world }

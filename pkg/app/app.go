@@ -19,6 +19,7 @@ import (
 	"github.com/philiporange/supervisor/api/rest"
 	v1 "github.com/philiporange/supervisor/api/v1"
 	"github.com/philiporange/supervisor/controllers/service"
+	"github.com/philiporange/supervisor/pkg/activator"
 	"github.com/philiporange/supervisor/pkg/approval"
 	"github.com/philiporange/supervisor/pkg/desired"
 	"github.com/philiporange/supervisor/pkg/manifest"
@@ -51,6 +52,7 @@ type App struct {
 	made       chan struct{}
 	store      *status.Store
 	upstreams  *upstream.Dir
+	activator  *activator.Activator
 	desired    *desired.Set
 	reconciler *service.Reconciler
 	measuring  *measuring
@@ -170,6 +172,7 @@ func (a *App) Run(ctx context.Context) (err error) {
 	group.Go(func() error { return a.serve(ctx) })
 	err = group.Wait()
 	a.log.Info("supervisor leaves; services run on")
+	a.activator.Close()
 	a.reconciler.Close()
 	a.chat.chat.Close()
 	a.agents.runner.Close()
@@ -192,6 +195,7 @@ func (a *App) make(ctx context.Context) error {
 	}
 	a.store = store
 	a.openUpstreams()
+	a.activator = a.newActivator()
 	a.forget = newForgetter(store, a.keeper, a.log)
 	a.desk = approval.New(func(e v1.Event) { store.RecordEvent(e) })
 	domain, _ := a.settings.CaddyDomainSite()
@@ -204,7 +208,7 @@ func (a *App) make(ctx context.Context) error {
 		Desired: serviceView{a.desired}, Keeper: a.keeper, Store: store, Forgetter: a.forget, Program: programs.program,
 		Track: a.watcher.Track, LastLines: lastLines, Enqueue: a.loop.Add, Session: a.session,
 		Unindexed: func(name string) int64 { return a.logs.gaps.lines(name) },
-		Upstreams: a.upstreams, Connections: upstream.Connections,
+		Upstreams: a.upstreams, Connections: upstream.Connections, Demand: a.activator,
 		RestartDelay: a.settings.RestartDelay, MaxRestartAttempts: a.settings.MaxRestartAttempts,
 		ReservedPorts: []int{a.settings.Port}, Log: a.log,
 	})
@@ -343,7 +347,7 @@ func (a *App) sweep(ctx context.Context) {
 		} else {
 			a.removed(known)
 		}
-		if err := a.upstreams.Prune(a.rolls); err != nil {
+		if err := a.upstreams.Prune(a.byFile); err != nil {
 			a.log.Warn("addresses of services that are gone stay", "err", err)
 		}
 		a.logs.sweep()
@@ -369,10 +373,24 @@ func (a *App) openUpstreams() {
 	})
 }
 
-// rolls reports whether Caddy looks for a service's address in a file.
-func (a *App) rolls(name string) bool {
+// byFile reports whether Caddy looks for a service's address in a file.
+func (a *App) byFile(name string) bool {
 	svc, _, ok := serviceView{a.desired}.Service(name)
-	return ok && svc.Rolls()
+	return ok && svc.RoutedByFile()
+}
+
+// newActivator makes what holds the requests for services that run on demand. Its ports are remembered beside those of the
+// services, and go with them.
+func (a *App) newActivator() *activator.Activator {
+	slot := func(service string) string {
+		return v1.Key{Kind: v1.KindService, Name: service}.String() + "/activator"
+	}
+	return activator.New(activator.Options{
+		Wake:    func(service string) { a.loop.Add(v1.Key{Kind: v1.KindService, Name: service}) },
+		Port:    func(service string) int { port, _ := a.store.Port(slot(service)); return port },
+		SetPort: func(service string, port int) { a.store.SetPort(slot(service), port) },
+		Log:     a.log,
+	})
 }
 
 // removed handles objects that are not desired any more: their reconcilers delete them when their runs are gone.

@@ -224,3 +224,43 @@ func BenchmarkRollingUpdates(b *testing.B) {
 		})
 	}
 }
+
+// A service that runs on demand is started by the first request, which waits for it, and stopped when nobody is there. A manager
+// that is killed meanwhile changes nothing.
+func TestOnDemand(t *testing.T) {
+	t.Parallel()
+	f := newFront(t)
+	f.Service("web", fmt.Sprintf(`command: /usr/bin/python3 -m uvicorn app:app --host 127.0.0.1 --port $(PORT) --no-access-log
+workingDir: %s
+port: auto
+env: {VERSION: v1}
+probes: {readiness: {httpGet: {path: /health}, period: 1s, timeout: 5s}}
+expose: {host: web.apps.test, tls: off, onDemand: true, idle: 1s}
+`, f.app))
+	idle := func() {
+		t.Helper()
+		f.Wait("the service to be idle", func() bool {
+			st := f.Status("web")
+			ready := &v1.Condition{}
+			if st != nil {
+				ready = v1.FindCondition(st.Conditions, v1.ConditionReady)
+			}
+			return st != nil && st.PID == 0 && ready != nil && ready.Reason == v1.ReasonIdle
+		})
+	}
+	idle()
+	f.Wait("the route", func() bool { return strings.Contains(f.caddy.Config(), "web.apps.test") })
+	for round := range 2 {
+		load := f.load()
+		f.Wait("the first answers", func() bool { return load.Answers("v1") > 20 })
+		if f.PID("web") == 0 {
+			t.Error("it answers, and does not run")
+		}
+		load.Stop()
+		if round == 0 {
+			f.KillManager()
+			f.StartManager()
+		}
+		idle()
+	}
+}

@@ -18,12 +18,11 @@ const (
 	closeWait   = "08"
 )
 
-// Connections counts, for each of the ports, the open connections of who listens there.
-func Connections(ports ...int) (map[int]int, error) {
-	counts := make(map[int]int, len(ports))
+// Connections returns, for each of the ports, the open connections of who listens there, by the address of the other side.
+func Connections(ports ...int) (map[int][]string, error) {
+	peers := make(map[int][]string, len(ports))
 	wanted := make(map[string]int, len(ports))
 	for _, port := range ports {
-		counts[port] = 0
 		wanted[fmt.Sprintf("%04X", port)] = port
 	}
 	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
@@ -36,9 +35,9 @@ func Connections(ports ...int) (map[int]int, error) {
 		}
 		lines := bufio.NewScanner(f)
 		for lines.Scan() {
-			if port, ok := open(lines.Text()); ok {
+			if port, peer, ok := open(lines.Text()); ok {
 				if n, ok := wanted[port]; ok {
-					counts[n]++
+					peers[n] = append(peers[n], peer)
 				}
 			}
 		}
@@ -46,22 +45,22 @@ func Connections(ports ...int) (map[int]int, error) {
 			return nil, fmt.Errorf("count connections: %w", err)
 		}
 	}
-	return counts, nil
+	return peers, nil
 }
 
-// open returns the local port, in hexadecimal, of a line that speaks of an open connection.
-func open(line string) (port string, ok bool) {
+// open returns the local port, in hexadecimal, and the other side of a line that speaks of an open connection.
+func open(line string) (port, peer string, ok bool) {
 	words := strings.Fields(line)
 	if len(words) < 4 {
-		return "", false
+		return "", "", false
 	}
 	switch words[3] {
 	case established, synReceived, closeWait:
 	default:
-		return "", false
+		return "", "", false
 	}
 	_, port, ok = strings.Cut(words[1], ":")
-	return port, ok
+	return port, words[2], ok
 }
 
 // Address is how a port of this machine is written in a file.
