@@ -93,10 +93,20 @@ test: setup caddy generate-check test-dashboard ## Install what the tests need a
 	$(GO) test -tags $(TAGS) -race -count=1 -timeout 10m ./...
 
 .PHONY: bench
-bench: build caddy ## Measure: cold start, drop to exec, respawn, idle cost, stop, each beside its floor; updates under load
+bench: build caddy bench-logs ## Measure: cold start, drop to exec, respawn, idle cost, stop, each beside its floor; updates under load; logs, metrics
 	$(GO) run -tags $(TAGS) ./pkg/testenv/bench -bin bin $(BENCHFLAGS)
 	$(GO) test -tags $(TAGS) -run - -bench 'RouteChange|RequestsWhileRoutesChange' -benchtime 20x ./pkg/testenv
 	$(GO) test -tags $(TAGS) -run - -bench RollingUpdates -benchtime $(ROLLOUTS)x ./pkg/testenv
+
+.PHONY: bench-logs
+bench-logs: ## Measure: output into files beside its floor, rows into the index, search, streams, samples, history, a flood into a small disk
+	$(GO) test -tags $(TAGS) -run - -bench Pump -benchtime 1x ./pkg/keeper
+	$(GO) test -tags $(TAGS) -run - -bench 'Ingest|CountFlood' -benchtime 500000x ./pkg/logs
+	$(GO) test -tags $(TAGS) -run - -bench MillionRows -benchtime 50x ./pkg/logs
+	$(GO) test -tags $(TAGS) -run - -bench ThousandLines -benchtime 5x ./pkg/logs
+	$(GO) test -tags $(TAGS) -run - -bench 'Sample|History/r' -benchtime 20x ./pkg/metrics
+	$(GO) test -tags $(TAGS) -run - -bench LogStream -benchtime 5x ./pkg/testenv
+	$(GO) test -tags $(TAGS) -count=1 -v -run FloodIntoASmallDisk ./pkg/testenv -flood 2000000000 | grep -v '^ *time='
 
 .PHONY: generate
 generate: ## Write the generated files anew (JSON Schemas, systemd units)

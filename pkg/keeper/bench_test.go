@@ -158,7 +158,9 @@ func BenchmarkPump(b *testing.B) {
 			s := h.sh(script)
 			s.Logs.MaxBytes = 64 << 20
 			h.start(s)
-			h.ended(s.ID)
+			for r := h.run(s.ID); r == nil || r.Live(); r = h.run(s.ID) { // longer than a test may wait
+				<-time.After(time.Millisecond)
+			}
 		}
 		b.StopTimer()
 		report(b)

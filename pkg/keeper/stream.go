@@ -21,9 +21,10 @@ const (
 	blockSize = 256 << 10
 	// pipeSize is what a pipe grows to once its program writes faster than we are woken.
 	pipeSize = 1 << 20
-	// A program that writes more than paceFrom bytes at a time is left alone for the time of pace: its pipe fills meanwhile,
-	// and we move large blocks instead of being woken for each of its writes.
+	// A program that writes more than paceFrom bytes at a time, or again within busy, is left alone for the time of pace: its
+	// pipe fills meanwhile, and we move large blocks instead of being woken for each of its writes.
 	paceFrom = 16 << 10
+	busy     = time.Millisecond
 	pace     = 300 * time.Microsecond
 	// timeFormat is RFC3339Nano with all nine digits, so that lines are aligned and sort as text.
 	timeFormat = "2006-01-02T15:04:05.000000000Z"
@@ -157,10 +158,12 @@ func (s *stream) ready(uint32) {
 	if s.closed {
 		return
 	}
+	before := s.task.at
 	n := s.stepLocked(b)
+	again := s.task.at.Sub(before) < busy
 	switch {
 	case s.closed:
-	case n < paceFrom || n >= len(b.in):
+	case n < paceFrom && !again, n >= len(b.in):
 		s.rearmLocked()
 	case s.pacer == nil:
 		s.pacer = time.AfterFunc(pace, func() {

@@ -48,10 +48,12 @@ func BenchmarkIngest(b *testing.B) {
 	w := newWorld(b, Options{Budget: Budget{Rate: -1}})
 	dir := b.TempDir()
 	benchFile(b, dir, b.N, benchText)
+	before := cpu(b)
 	b.ResetTimer()
 	w.Attach(Source{Service: "web", Dir: dir})
 	w.sync()
 	b.StopTimer()
+	b.ReportMetric(float64(b.N)/(cpu(b)-before).Seconds(), "rows/cpu-s") // what a busy machine does not change
 	if n := w.Stats().Rows; n != int64(b.N) {
 		b.Fatalf("%d rows of %d", n, b.N)
 	}
