@@ -62,10 +62,28 @@ func (l *looker) golang() []Candidate {
 			c.because("command", 75, "", "it is not built, so it is built at each start, which costs little when nothing has changed; exec makes it take the place of the shell")
 		}
 		l.sourcePort(&c, mains[dir], goEnv, goPort, goRoute)
+		c.Confidence += goMainBonus(dir, path.Base(m[1]), c.Serves)
 		out = append(out, c)
 	}
 	byConfidence(out)
 	return out[:min(len(out), 5)]
+}
+
+// goMainBonus tells a module's own program from its tools.
+func goMainBonus(dir, module string, serves bool) int {
+	bonus := 0
+	if path.Base(dir) == module {
+		bonus += 4
+	}
+	if serves {
+		bonus += 3
+	}
+	for part := range strings.SplitSeq(dir, "/") {
+		if slices.Contains([]string{"internal", "conformance", "tools", "hack", "scripts", "bench", "gen", "e2e", "integration"}, part) {
+			bonus -= 20
+		}
+	}
+	return bonus
 }
 
 // compiled takes a program that has been built already.
