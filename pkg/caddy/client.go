@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -53,6 +54,9 @@ const (
 	loadPatience = time.Minute
 	// lookPatience bounds everything else.
 	lookPatience = 10 * time.Second
+	// callTries and callPause are for calls that were cut off.
+	callTries = 6
+	callPause = 10 * time.Millisecond
 	// maxAnswer bounds what is read of an answer; a configuration of a thousand sites has one megabyte.
 	maxAnswer = 64 << 20
 )
@@ -101,7 +105,29 @@ func NewClient(admin string) (*Client, error) {
 func (c *Client) Admin() string { return c.admin }
 
 // do makes one call. Its error is an *UnreachableError, a *RejectedError, ErrChanged, or ctx's.
+//
+// Caddy exchanges its admin API with each change of its configuration, and calls that come just then are cut off. They are
+// made again: each of ours may be made twice, as a change says by an ETag what it changes, or holds all there is.
 func (c *Client) do(ctx context.Context, method, path, contentType string, body []byte, headers map[string]string, patience time.Duration) (answer []byte, etag string, err error) {
+	for try := 1; ; try++ {
+		answer, etag, err = c.once(ctx, method, path, contentType, body, headers, patience)
+		if try == callTries || !cutOff(err) {
+			return answer, etag, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, "", c.lost(ctx, err)
+		case <-time.After(time.Duration(try) * callPause):
+		}
+	}
+}
+
+// cutOff reports whether somebody answered and then hung up.
+func cutOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+func (c *Client) once(ctx context.Context, method, path, contentType string, body []byte, headers map[string]string, patience time.Duration) (answer []byte, etag string, err error) {
 	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	u := *c.base
