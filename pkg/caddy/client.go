@@ -192,6 +192,10 @@ func detailOf(answer []byte, status string) string {
 // Config is the running configuration and its ETag. A Caddy without one has nil.
 func (c *Client) Config(ctx context.Context) (config any, etag string, err error) {
 	answer, etag, err := c.do(ctx, http.MethodGet, "/config/", "", nil, nil, lookPatience)
+	var rejected *RejectedError
+	if errors.As(err, &rejected) {
+		return nil, "", &SetupError{Detail: fmt.Sprintf("the admin API at %s does not let us in: %s; see `admin` in Caddy's configuration, and CADDY_ADMIN_URL", c.admin, rejected.Detail)}
+	}
 	if err != nil {
 		return nil, "", err
 	}

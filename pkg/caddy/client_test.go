@@ -61,6 +61,14 @@ func TestClientErrors(t *testing.T) {
 	if _, _, err := dial(t, secret).Config(ctx); !errors.As(err, &unreachable) || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("somebody else there: %v", err)
 	}
+	guarded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, `{"error": "host not allowed: x"}`, http.StatusForbidden)
+	}))
+	t.Cleanup(guarded.Close)
+	var setup *SetupError
+	if _, _, err := dial(t, guarded.URL).Config(ctx); !errors.As(err, &setup) || !strings.Contains(err.Error(), "host not allowed") {
+		t.Errorf("an admin API that does not let us in: %v", err)
+	}
 	canceled, cancel := context.WithCancel(ctx)
 	cancel()
 	if _, _, err := c.Config(canceled); !errors.Is(err, context.Canceled) {
