@@ -136,7 +136,11 @@ func (e *Engine) Recover(ctx context.Context) error {
 	for i := range open {
 		e.recover(ctx, &open[i])
 	}
-	return e.sweep()
+	left, err := e.store.List(ctx, history.Query{Open: true})
+	if err != nil {
+		return err
+	}
+	return e.sweep(left)
 }
 
 // recover settles one repair. A change that was decided is finished; what has not been seen to run well is undone, but only what the

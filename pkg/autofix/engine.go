@@ -228,6 +228,9 @@ func (e *Engine) enqueue(ctx context.Context, f *history.Fix, name, actor string
 		return "", err
 	}
 	f.Job = job
+	if f.AgentJob == "" {
+		f.AgentJob = job
+	}
 	if err := e.store.Save(context.WithoutCancel(ctx), f); err != nil {
 		e.log.Warn("the job of a repair is not on record", "fix", f.ID, "err", err)
 	}

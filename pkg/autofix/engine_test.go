@@ -267,6 +267,10 @@ func TestProposals(t *testing.T) {
 	if f = w.ended(job); f.State != history.Applied {
 		t.Fatalf("approved, it is %s: %s", f.State, f.Reason)
 	}
+	var transcript strings.Builder
+	if err := w.engine.Transcript(t.Context(), f.ID, &transcript); err != nil || !strings.Contains(transcript.String(), "app.py") || !strings.Contains(transcript.String(), "approved by a person") {
+		t.Errorf("the transcript is %q, %v", transcript.String(), err)
+	}
 	if text, _ := os.ReadFile(filepath.Join(w.folder, "app.py")); string(text) != "good\n" {
 		t.Errorf("app.py is %q", text)
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -35,11 +36,13 @@ func (e *Engine) List(ctx context.Context, q history.Query) ([]history.Fix, erro
 // Transcript writes what the agent has said and done: JSON, one line each.
 func (e *Engine) Transcript(ctx context.Context, id uint64, to io.Writer) error {
 	f, err := e.Get(ctx, id)
-	if err != nil || f.Job == "" {
+	if err != nil {
 		return err
 	}
-	if err := e.jobs.Transcript(ctx, f.Job, to); err != nil && !errors.Is(err, jobs.ErrUnknown) {
-		return err
+	for _, job := range slices.Compact([]string{f.AgentJob, f.Job}) {
+		if err := e.jobs.Transcript(ctx, job, to); err != nil && !errors.Is(err, jobs.ErrUnknown) {
+			return err
+		}
 	}
 	return nil
 }
@@ -63,15 +66,14 @@ func (e *Engine) Approve(ctx context.Context, id uint64, actor string) (job stri
 	if target.Folder != f.Folder {
 		return "", fmt.Errorf("%w: %s runs in %s now, and the fix is for %s; reject it", ErrState, f.Object, target.Folder, f.Folder)
 	}
-	earlier := f.Job
 	job, err = e.enqueue(ctx, &f, "apply fix "+strconv.FormatUint(id, 10)+" of "+f.Object, actor, func(ctx context.Context, h *jobs.Handle) (any, error) {
-		return e.goOn(ctx, h, id, earlier, actor)
+		return e.goOn(ctx, h, id, actor)
 	})
 	return job, err
 }
 
 // goOn carries out what was approved.
-func (e *Engine) goOn(ctx context.Context, h *jobs.Handle, id uint64, agentJob, actor string) (any, error) {
+func (e *Engine) goOn(ctx context.Context, h *jobs.Handle, id uint64, actor string) (any, error) {
 	f, err := e.Get(ctx, id)
 	if err != nil {
 		return nil, err
@@ -80,7 +82,7 @@ func (e *Engine) goOn(ctx context.Context, h *jobs.Handle, id uint64, agentJob, 
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	h.Log("approved", "approved by "+actor+"; the agent's work is in the transcript of job "+agentJob, nil)
+	h.Log("approved", "approved by "+actor, nil)
 	f.State, f.Reason = state, "approved by "+actor
 	if err := e.store.Save(ctx, &f); err != nil {
 		return nil, err
@@ -237,9 +239,16 @@ func (e *Engine) noteRestored(ctx context.Context, id uint64) {
 	}
 }
 
-// sweep removes the copies and changes that repairs of an earlier life have left.
-func (e *Engine) sweep() error {
+// sweep removes the copies and changes that repairs of an earlier life have left, but for those that are open.
+func (e *Engine) sweep(open []history.Fix) error {
 	var errs []error
+	kept, err := filepath.Glob(filepath.Join(e.o.Dir, "changes", "*"))
+	errs = append(errs, err)
+	for _, path := range kept {
+		if !slices.ContainsFunc(open, func(f history.Fix) bool { return e.changeDir(f.ID) == path }) {
+			errs = append(errs, os.RemoveAll(path))
+		}
+	}
 	for _, dir := range []string{filepath.Join(e.o.Dir, "work"), e.o.Scratch} {
 		found, err := filepath.Glob(filepath.Join(dir, workPrefix+e.tag()+"-*"))
 		errs = append(errs, err)

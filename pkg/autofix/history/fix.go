@@ -53,9 +53,9 @@ type Fix struct {
 	Cause          Cause
 	// Summary is the error in one line, Detail what a person said; Signature is the same for the same error.
 	Summary, Detail, Signature string
-	// Actor is who asked for it; Job is the job that does it.
-	Actor, Job string
-	State      State
+	// Actor is who asked for it; Job is the job that does it, or did last, and AgentJob the one in which the agent worked.
+	Actor, Job, AgentJob string
+	State                State
 	// Propose is true when a person has to approve it.
 	Propose bool
 	// Agent and Model are those that were used, Response what the agent said at last.

@@ -16,6 +16,7 @@ type record struct {
 	Signature    string
 	Actor        string
 	Job          string
+	AgentJob     string
 	State        string
 	Propose      bool
 	Agent        string
@@ -63,7 +64,7 @@ func fromMicros(n int64) time.Time {
 func toRecord(f *Fix) record {
 	return record{
 		ID: f.ID, Object: f.Object, Folder: f.Folder, Cause: string(f.Cause), Summary: f.Summary, Detail: f.Detail, Signature: f.Signature,
-		Actor: f.Actor, Job: f.Job, State: string(f.State), Propose: f.Propose, Agent: f.Agent, Model: f.Model, Response: f.Response,
+		Actor: f.Actor, Job: f.Job, AgentJob: f.AgentJob, State: string(f.State), Propose: f.Propose, Agent: f.Agent, Model: f.Model, Response: f.Response,
 		Diff: f.Diff, Files: strings.Join(f.Files, "\x00"), Backup: f.Backup, Restored: micros(f.Restored), Reason: f.Reason, Wanted: f.Wanted, Run: f.Run,
 		Of: f.Of, InputTokens: f.InputTokens, OutputTokens: f.OutputTokens, CostUSD: f.CostUSD, CreatedAt: micros(f.CreatedAt), EndedAt: micros(f.EndedAt),
 	}
@@ -72,7 +73,7 @@ func toRecord(f *Fix) record {
 func (r *record) fix() Fix {
 	f := Fix{
 		ID: r.ID, Object: r.Object, Folder: r.Folder, Cause: Cause(r.Cause), Summary: r.Summary, Detail: r.Detail, Signature: r.Signature,
-		Actor: r.Actor, Job: r.Job, State: State(r.State), Propose: r.Propose, Agent: r.Agent, Model: r.Model, Response: r.Response,
+		Actor: r.Actor, Job: r.Job, AgentJob: r.AgentJob, State: State(r.State), Propose: r.Propose, Agent: r.Agent, Model: r.Model, Response: r.Response,
 		Diff: r.Diff, Backup: r.Backup, Restored: fromMicros(r.Restored), Reason: r.Reason, Wanted: r.Wanted, Run: r.Run, Of: r.Of,
 		InputTokens: r.InputTokens, OutputTokens: r.OutputTokens, CostUSD: r.CostUSD, CreatedAt: fromMicros(r.CreatedAt), EndedAt: fromMicros(r.EndedAt),
 	}

@@ -109,7 +109,7 @@ func migrate(db *gorm.DB) error {
 			for _, statement := range []string{
 				`CREATE TABLE fixes (
 					id INTEGER PRIMARY KEY AUTOINCREMENT, object TEXT NOT NULL, folder TEXT NOT NULL, cause TEXT NOT NULL,
-					summary TEXT NOT NULL, detail TEXT NOT NULL, signature TEXT NOT NULL, actor TEXT NOT NULL, job TEXT NOT NULL,
+					summary TEXT NOT NULL, detail TEXT NOT NULL, signature TEXT NOT NULL, actor TEXT NOT NULL, job TEXT NOT NULL, agent_job TEXT NOT NULL,
 					state TEXT NOT NULL, propose INTEGER NOT NULL, agent TEXT NOT NULL, model TEXT NOT NULL, response TEXT NOT NULL,
 					diff TEXT NOT NULL, files TEXT NOT NULL, backup TEXT NOT NULL, restored INTEGER NOT NULL, reason TEXT NOT NULL, wanted INTEGER NOT NULL,
 					run INTEGER NOT NULL, of INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,

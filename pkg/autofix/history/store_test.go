@@ -25,7 +25,7 @@ func TestFixesAreKept(t *testing.T) {
 	s := open(t, path)
 	at := time.UnixMicro(1_700_000_000_000_000)
 	f := Fix{
-		Object: "Service/web", Folder: "/srv/web", Cause: Crash, Summary: "ValueError: x", Detail: "d", Signature: "s", Actor: "supervisor", Job: "fix-1",
+		Object: "Service/web", Folder: "/srv/web", Cause: Crash, Summary: "ValueError: x", Detail: "d", Signature: "s", Actor: "supervisor", Job: "fix-1", AgentJob: "fix-0",
 		State: Working, Propose: true, Agent: "opencode", Model: "m", Response: "r", Diff: "diff", Files: []string{"a", "b c\n"}, Backup: "/b",
 		Restored: at, Reason: "because", Wanted: true, Run: 7, Of: 3, InputTokens: 1, OutputTokens: 2, CostUSD: 0.5, CreatedAt: at, EndedAt: at.Add(time.Second),
 	}
