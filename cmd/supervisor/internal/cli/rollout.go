@@ -82,13 +82,7 @@ func (c *cli) followRollout(ctx context.Context, api *client.Client, name string
 	return err
 }
 
-func rolloutLine(r *wire.Rollout) string {
-	line := "service/" + r.Name
-	if r.Current != nil && r.Current.Phase == v1.RolloutProgressing {
-		return fmt.Sprintf("%s %s: %s", line, strings.ToLower(r.Current.Step), plain(r.Message))
-	}
-	return line + " " + plain(r.Message)
-}
+func rolloutLine(r *wire.Rollout) string { return "service/" + r.Name + ": " + plain(r.Message) }
 
 func (c *cli) rolloutHistoryCommand() *cobra.Command {
 	return &cobra.Command{
