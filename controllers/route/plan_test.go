@@ -31,6 +31,13 @@ func service(name string, phase v1.Phase, change func(s *v1.ServiceSpec)) Servic
 	return out
 }
 
+// onDemand is a service that does not run, for a reason.
+func onDemand(name, reason string) Service {
+	out := service(name, v1.PhaseStopped, func(s *v1.ServiceSpec) { s.Expose.OnDemand = true })
+	v1.SetCondition(&out.Observed.Conditions, v1.Condition{Type: v1.ConditionReady, Status: v1.ConditionFalse, Reason: reason})
+	return out
+}
+
 func upstreamFile(service string, replica int) string {
 	return fmt.Sprintf("/up/%s/%d", service, replica)
 }
@@ -100,6 +107,10 @@ func TestPlan(t *testing.T) {
 				s.Replicas, s.Port, s.Update.Strategy = &n, v1.Port{Auto: true}, v1.UpdateRolling
 			})},
 			want: "a: https://a.example.test -> {file./up/a/0} {file./up/a/1}",
+		},
+		"one that is idle keeps its upstream, one that was stopped does not": {
+			services: []Service{onDemand("a", v1.ReasonIdle), onDemand("b", "Stopped")},
+			want:     "a: https://a.example.test -> {file./up/a/0}\nb: https://b.example.test ->",
 		},
 		"one address, two who want it": {services: []Service{
 			service("b", v1.PhaseRunning, func(s *v1.ServiceSpec) { s.Expose = &v1.Expose{Host: "a.example.test"} }), service("a", v1.PhaseRunning, nil),
