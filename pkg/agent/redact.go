@@ -29,7 +29,7 @@ var secretForms = []*regexp.Regexp{
 }
 
 // secretName is what the name of something that holds a secret looks like.
-const secretName = `(?i)((?:--?)?\b[\w.-]*(?:passw(?:or)?d|passphrase|passwd|secret|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|credentials?)[\w.-]*|\b[\w.-]*[_-]token|\btoken)`
+const secretName = `(?i)((?:--?)?\b[\w.-]*(?:passw(?:or)?d|passphrase|passwd|secret|api[_-]?key|access[_-]?key|private[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|credentials?)[\w.-]*|\b[\w.-]*[_-]token|\btoken)` //nolint:gosec // names, not secrets
 
 // Redact hides what looks like a secret, and the given values wherever they are.
 func Redact(text string, secrets ...string) string {

@@ -212,10 +212,10 @@ func TestWhoIsAsked(t *testing.T) {
 			id, _, _ := h.say(t.Context(), chat.Message{Text: "Hello", Dir: dir, Asks: c.asks}, nil)
 			asked, decided := 0, 0
 			_, answer, events := h.say(t.Context(), chat.Message{Text: "Go", Conversation: id, Asks: c.asks}, func(e chat.Event) {
-				switch {
-				case e.Type == chat.TypeDecision:
+				switch e.Type {
+				case chat.TypeDecision:
 					decided++
-				case e.Type == chat.TypePermission:
+				case chat.TypePermission:
 					asked++
 					if c.allow == nil {
 						return

@@ -116,7 +116,7 @@ func TestHowAJobEnds(t *testing.T) {
 		"nothing":     {Spec{Run: func(context.Context, *Handle) (any, error) { return nil, nil }}, Completed, "", "", ""},
 		"badly":       {Spec{Run: func(context.Context, *Handle) (any, error) { return 7, errors.New("no luck") }}, Failed, ReasonError, "no luck", "7"},
 		"too late":    {Spec{Run: held, Timeout: time.Millisecond}, Failed, ReasonTimeout, "longer than 1ms", ""},
-		"by mistake":  {Spec{Run: func(context.Context, *Handle) (any, error) { panic("oh") }}, Failed, ReasonPanic, "oh", ""},
+		"by mistake":  {Spec{Run: func(context.Context, *Handle) (any, error) { panic("oh") }}, Failed, ReasonPanic, "oh", ""}, //nolint:forbidigo // it is what is tested
 		"unwritable":  {Spec{Run: func(context.Context, *Handle) (any, error) { return make(chan int), nil }}, Failed, ReasonError, "keep the result", ""},
 		"all the way": {Spec{Run: func(_ context.Context, h *Handle) (any, error) { h.Progress("half", .5); return nil, nil }}, Completed, "", "", ""},
 	} {

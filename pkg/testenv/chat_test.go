@@ -2,12 +2,16 @@ package testenv
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	v1 "github.com/philiporange/supervisor/api/v1"
 	"github.com/philiporange/supervisor/api/wire"
+	"github.com/philiporange/supervisor/pkg/agent"
 	"github.com/philiporange/supervisor/pkg/agent/agenttest"
 )
 
@@ -91,4 +95,53 @@ func TestWithoutAnAgent(t *testing.T) {
 	if status := e.send(http.MethodPost, "/api/chat", wire.ChatRequest{Message: "Hello"}, &p); status != http.StatusServiceUnavailable || !strings.Contains(p.Detail, "coding agent") {
 		t.Errorf("%d %+v", status, p)
 	}
+}
+
+// A person at a terminal: which agents there are, a conversation, and work in the background that is watched and ended.
+func TestAgentsAtTheTerminal(t *testing.T) {
+	e := New(t, "AGENT_ALLOW_ROOT=true", "AGENT=talker")
+	talker := agenttest.Fake(t, "talker", agenttest.Script{Turns: [][]agenttest.Act{
+		{{Say: "Hello there.\n"}, {Tool: "supervisor_stop"}, {Say: "As you like."}},
+	}})
+	busy := agenttest.Fake(t, "busy", agenttest.Script{Turns: [][]agenttest.Act{{{Say: "I think about it."}, {Wait: true}}}})
+	missing := agent.Spec{ID: "missing", Name: "missing", Protocol: agent.ProtocolACP, Argv: []string{"/nowhere/missing"}, Install: "npm install -g missing"}
+	agenttest.Configure(t, e.Dir, talker, busy, missing)
+	e.StartManager()
+	run := func(code int, args []string, want ...string) string {
+		t.Helper()
+		out, got := e.CLI(args...)
+		if got != code {
+			t.Errorf("%v: exit code %d: %s", args, got, out)
+		}
+		for _, w := range want {
+			if !regexp.MustCompile(w).MatchString(out) {
+				t.Errorf("%v: no %s in %s", args, w, out)
+			}
+		}
+		return out
+	}
+	run(0, []string{"agents"}, `talker +yes, default +1\.2\.3`, `busy +yes `, `missing +no .*npm install -g missing`)
+	// Its input is empty, which is a no to whatever is asked.
+	run(0, []string{"chat", "hello"}, "Hello there.\n", "wants to: supervisor_stop", "As you like.\n")
+	run(1, []string{"chat", "--agent", "missing", "hello"}, "npm install -g missing")
+
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "app.py"), []byte("import time\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e.Service("web", "command: sleep 1000\nworkingDir: "+dir+"\nautofix: {agent: busy}")
+	e.WaitPhase("web", v1.PhaseRunning)
+	run(0, []string{"fix", "web", "-m", "It is slow."})
+	var jobs []wire.Job
+	e.Wait("the repair to be under way", func() bool {
+		return e.get("/api/jobs?status=running", &jobs) == http.StatusOK && len(jobs) == 1
+	})
+	id := jobs[0].ID
+	e.Wait("the agent to think", func() bool { out, _ := e.CLI("jobs", "logs", id); return strings.Contains(out, "I think about it.") })
+	run(0, []string{"jobs"}, id+` +running `)
+	run(1, []string{"fix", "web"}, "fix 1 of it is Working")
+	run(0, []string{"jobs", "cancel", id}, id+` failed \(cancelled\)`)
+	run(0, []string{"jobs", "show", id}, `Status: +failed \(cancelled\)`, "cancelled by")
+	run(1, []string{"jobs", "logs", "-f", id}, "I think about it.", "the job failed: cancelled by")
+	run(1, []string{"jobs", "show", "fix-0"}, "there is no job")
 }
