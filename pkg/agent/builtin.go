@@ -56,6 +56,8 @@ func gemini() Spec {
 			".gemini/settings.json": `{"general":{"enableAutoUpdate":false},"privacy":{"usageStatisticsEnabled":false},"telemetry":{"enabled":false},` +
 				`"security":{"auth":{"selectedType":"gemini-api-key"}}}`,
 		},
+		// Settings name servers that are started, and .env can send the key elsewhere.
+		Runs:   []string{"./.gemini/settings.json", "./.gemini/extensions/*", "./.gemini/.env"},
 		KeyEnv: "GEMINI_API_KEY", BaseURLEnv: "GOOGLE_GEMINI_BASE_URL", Keys: []string{"GEMINI_API_KEY"},
 		Login: []string{".gemini/oauth_creds.json"}, LoginArgv: []string{"gemini"},
 		Models:  ownChoice(),
@@ -72,6 +74,7 @@ func qwen() Spec {
 		Files: map[string]string{
 			".qwen/settings.json": `{"general":{"enableAutoUpdate":false},"privacy":{"usageStatisticsEnabled":false},"telemetry":{"enabled":false}}`,
 		},
+		Runs:   []string{"./.qwen/settings.json", "./.qwen/extensions/*", "./.qwen/.env"},
 		KeyEnv: "OPENAI_API_KEY", BaseURLEnv: "OPENAI_BASE_URL", Keys: []string{"OPENAI_API_KEY"},
 		Models:  ownChoice(),
 		Install: "npm install -g @qwen-code/qwen-code",
@@ -108,6 +111,7 @@ request_max_retries = 1
 stream_max_retries = 1
 {{end}}`,
 		},
+		Runs:   []string{"./.codex/config.toml"},
 		KeyEnv: "OPENAI_API_KEY", Keys: []string{"OPENAI_API_KEY", "CODEX_API_KEY"},
 		Login: []string{".codex/auth.json"}, LoginArgv: []string{"codex", "login"},
 		Models:  ownChoice(),
@@ -124,6 +128,8 @@ func claude() Spec {
 			"ANTHROPIC_MODEL": "{{.Model}}", "ANTHROPIC_DEFAULT_SONNET_MODEL": "{{if .BaseURL}}{{.Model}}{{end}}",
 			"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1", "DISABLE_AUTOUPDATER": "1", "DISABLE_TELEMETRY": "1",
 		},
+		// Settings name hooks, which are commands.
+		Runs:   []string{"./.claude/settings.json", "./.claude/settings.local.json", "./.mcp.json"},
 		KeyEnv: "ANTHROPIC_API_KEY", BaseURLEnv: "ANTHROPIC_BASE_URL", Keys: []string{"ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"},
 		Login: []string{".claude/.credentials.json"}, LoginArgv: []string{"claude", "login"},
 		Install: "npm install -g @agentclientprotocol/claude-agent-acp",

@@ -74,17 +74,21 @@ func (s *Spec) brought(dir string) string {
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
 	}
-	for {
+	for at := dir; ; {
 		for _, pattern := range s.Runs {
+			pattern, here := strings.CutPrefix(pattern, "./")
+			if here && at != dir {
+				continue
+			}
 			// A pattern of ours is well formed, and a folder may hold characters that would be special in it.
-			if found, err := fs.Glob(os.DirFS(dir), pattern); err == nil && len(found) > 0 {
-				return filepath.Join(dir, found[0])
+			if found, err := fs.Glob(os.DirFS(at), pattern); err == nil && len(found) > 0 {
+				return filepath.Join(at, found[0])
 			}
 		}
-		if parent := filepath.Dir(dir); parent != dir {
-			dir = parent
-			continue
+		parent := filepath.Dir(at)
+		if parent == at {
+			return ""
 		}
-		return ""
+		at = parent
 	}
 }

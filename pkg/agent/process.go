@@ -50,6 +50,7 @@ type child struct {
 	note   string // file that lets the next supervisor find the tree
 	stdin  *os.File
 	stdout *os.File
+	errors *os.File // its standard error, of which stderr keeps the end
 	stderr tail
 	graces graces
 
@@ -94,14 +95,14 @@ func start(c command, note string, g graces) (*child, error) {
 		_ = os.Remove(p.note)
 		return nil, fmt.Errorf("start the agent: %w", err)
 	}
-	p.stdin, p.stdout = ours[0], ours[1]
+	p.stdin, p.stdout, p.errors = ours[0], ours[1], ours[2]
 	pid := p.cmd.Process.Pid
 	// What cannot be had is only a courtesy.
 	_ = os.WriteFile(filepath.Join("/proc", strconv.Itoa(pid), "oom_score_adj"), []byte(oomScore), 0)
 	_ = unix.Setpriority(unix.PRIO_PGRP, pid, niceness)
 	go func() {
-		_, _ = io.Copy(&p.stderr, ours[2]) //nolint:errcheck // its end is the end
-		_ = ours[2].Close()
+		_, _ = io.Copy(&p.stderr, p.errors) //nolint:errcheck // its end is the end
+		_ = p.errors.Close()
 	}()
 	go p.wait()
 	return p, nil
@@ -112,6 +113,9 @@ func (p *child) wait() {
 	_ = p.cmd.Wait() //nolint:errcheck // how it ended is in its state
 	killTree(p.mark, 0)
 	_ = p.stdin.Close()
+	// A process that has shaken off the mark may hold the outputs open for ever.
+	soon := time.Now().Add(p.graces.input)
+	_ = errors.Join(p.stdout.SetReadDeadline(soon), p.errors.SetReadDeadline(soon)) //nolint:errcheck // pipes have deadlines
 	_ = os.Remove(p.note)
 	close(p.ended)
 }

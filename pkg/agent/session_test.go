@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -181,6 +182,20 @@ func TestAnAgentThatDoesNotEndIsEndedWithItsTree(t *testing.T) {
 				t.Errorf("notes that are left: %v %v", left, err)
 			}
 		})
+	}
+}
+
+// A process that cannot be known as the agent's lives on, as any that its user starts; it does not keep us waiting.
+func TestAnOutputThatIsHeldOpen(t *testing.T) {
+	t.Parallel()
+	dir := project(t)
+	h := newHouse(t, nil, agenttest.Fake(t, "fake", turns(acts{{Escape: "pid"}, {Say: "begun"}, {Crash: 3}})))
+	_, err := h.Run(t.Context(), agent.Request{Dir: dir}, "go", nil)
+	if !errors.Is(err, agent.ErrGone) || !strings.Contains(err.Error(), "crashes as it was told") {
+		t.Error(err)
+	}
+	if err := syscall.Kill(-pidIn(t, filepath.Join(dir, "pid")), syscall.SIGKILL); err != nil {
+		t.Errorf("it did not outlive the agent, and tests nothing: %v", err)
 	}
 }
 

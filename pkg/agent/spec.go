@@ -49,8 +49,8 @@ type Spec struct {
 	Models map[string]string `json:"models,omitempty"`
 	// Access is what it can be held to by its configuration; none means read and edit.
 	Access []Access `json:"access,omitempty"`
-	// Runs are paths, with * in names, of what the agent runs when a project brings it along, in its folder or above it, and cannot be
-	// told not to. It is not started there.
+	// Runs are paths, with * in names, of what the agent runs, or of settings that make it run something, when a project brings them
+	// along in its folder or above it (with ./ before: in its folder). It is not started there.
 	Runs []string `json:"runs,omitempty"`
 	// Install is what people type to install it.
 	Install string `json:"install,omitempty"`

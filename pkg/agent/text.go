@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"unicode/utf8"
 )
@@ -76,7 +77,7 @@ func (t *turn) listen(p *child) error {
 			t.heard(Event{Kind: KindText, Text: strings.ToValidUTF8(string(buf[:whole]), "\ufffd")})
 			copy(buf, buf[whole:n])
 		}
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil
 		}
 		if err != nil {

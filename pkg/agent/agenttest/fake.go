@@ -44,6 +44,8 @@ type Act struct {
 	Garbage, Flood int `json:",omitempty"`
 	// Spawn starts a program in a session of its own that ignores SIGTERM, and writes its number to a file.
 	Spawn string `json:",omitempty"`
+	// Escape does the same with a program that nothing of us can be seen in, and that holds standard output open.
+	Escape string `json:",omitempty"`
 	// Fail ends the turn with an error; Crash ends the process with a code.
 	Fail  string `json:",omitempty"`
 	Crash int    `json:",omitempty"`
@@ -353,7 +355,14 @@ func (f *fake) act(ctx context.Context, id, dir string, a Act) error {
 		}
 	}
 	if a.Spawn != "" {
-		if err := spawn(at(a.Spawn)); err != nil {
+		if err := spawn(at(a.Spawn), exec.Command("sh", "-c", forEver)); err != nil {
+			return err
+		}
+	}
+	if a.Escape != "" {
+		cmd := exec.Command("env", "-i", "sh", "-c", forEver)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		if err := spawn(at(a.Escape), cmd); err != nil {
 			return err
 		}
 	}
@@ -374,9 +383,11 @@ func (f *fake) act(ctx context.Context, id, dir string, a Act) error {
 	return nil
 }
 
-// spawn starts a program that ignores polite requests, in a session of its own, and notes its number.
-func spawn(path string) error {
-	cmd := exec.Command("sh", "-c", `trap "" TERM HUP; while :; do sleep 1000; done`)
+// forEver ignores polite requests.
+const forEver = `trap "" TERM HUP; while :; do sleep 1000; done`
+
+// spawn starts a program in a session of its own, and notes its number.
+func spawn(path string, cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return err
