@@ -2,11 +2,13 @@ package manifests_test
 
 import (
 	"bytes"
+	"bytes"
 	"encoding/json"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,7 +85,12 @@ func TestExamplesAreValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(readme, -1) {
-		texts["README.md#"+string(rune('0'+i))] = m[1]
+		text := m[1]
+		if !bytes.HasPrefix(text, []byte("apiVersion:")) { // some fields of a spec
+			text = slices.Concat([]byte("apiVersion: supervisor.dev/v1\nkind: Service\nmetadata: {name: x}\nspec:\n  command: x\n  "),
+				bytes.ReplaceAll(bytes.TrimSpace(text), []byte("\n"), []byte("\n  ")))
+		}
+		texts["README.md#"+string(rune('0'+i))] = text
 	}
 	design, err := os.ReadFile("testdata/design.yaml")
 	if err != nil {
