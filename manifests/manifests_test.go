@@ -2,7 +2,6 @@ package manifests_test
 
 import (
 	"bytes"
-	"bytes"
 	"encoding/json"
 	"io/fs"
 	"os"
