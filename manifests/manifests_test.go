@@ -85,9 +85,13 @@ func TestExamplesAreValid(t *testing.T) {
 	}
 	for i, m := range regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(readme, -1) {
 		text := m[1]
-		if !bytes.HasPrefix(text, []byte("apiVersion:")) { // some fields of a spec
-			text = slices.Concat([]byte("apiVersion: supervisor.dev/v1\nkind: Service\nmetadata: {name: x}\nspec:\n  command: x\n  "),
-				bytes.ReplaceAll(bytes.TrimSpace(text), []byte("\n"), []byte("\n  ")))
+		const head = "apiVersion: supervisor.dev/v1\nkind: Service\nmetadata: {name: x}\n"
+		switch part := bytes.TrimSpace(text); {
+		case bytes.HasPrefix(part, []byte("apiVersion:")):
+		case bytes.HasPrefix(part, []byte("spec:")):
+			text = slices.Concat([]byte(head), part, []byte("\n  command: x\n"))
+		default: // fields of a spec
+			text = slices.Concat([]byte(head+"spec:\n  command: x\n  "), bytes.ReplaceAll(part, []byte("\n"), []byte("\n  ")))
 		}
 		texts["README.md#"+string(rune('0'+i))] = text
 	}
