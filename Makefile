@@ -95,6 +95,8 @@ test: setup caddy generate-check test-dashboard ## Install what the tests need a
 .PHONY: bench
 bench: build caddy bench-logs ## Measure: cold start, drop to exec, respawn, idle cost, stop, each beside its floor; updates under load; logs, metrics
 	$(GO) run -tags $(TAGS) ./pkg/testenv/bench -bin bin $(BENCHFLAGS)
+	$(GO) build -tags $(TAGS) -o .cache/demo ./pkg/testenv/demo
+	cd $(DASHBOARD) && node bench/crowd.mjs ../../.cache/demo ../../bin
 	$(GO) test -tags $(TAGS) -run - -bench 'RouteChange|RequestsWhileRoutesChange' -benchtime 20x ./pkg/testenv
 	$(GO) test -tags $(TAGS) -run - -bench RollingUpdates -benchtime $(ROLLOUTS)x ./pkg/testenv
 

@@ -9,7 +9,7 @@ args.add_argument("--lines", type=float, default=0.3, help="lines a second")
 args = args.parse_args()
 
 held = bytearray(os.urandom(1 << 20) * args.memory)
-random.seed(args.name)
+random.seed(f"{args.name} {os.getpid()}")
 
 
 def log(level, text, **more):
