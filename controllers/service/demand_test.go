@@ -130,6 +130,35 @@ func TestOnDemandFailure(t *testing.T) {
 	})
 }
 
+// What was edited while nobody asked is what the next one gets, at once and alone, also where updates are rolling.
+func TestOnDemandEdited(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		version := func(v string) *v1.Service {
+			return onDemand(v, func(s *v1.ServiceSpec) { s.Update.Strategy = v1.UpdateRolling })
+		}
+		w.apply(version("v1"))
+		w.asks(true)
+		w.pass(2 * time.Second)
+		w.sees("v1", "v1")
+		w.apply(version("v2"))
+		w.pass(5 * time.Second)
+		w.sees("v2", "v2")
+		w.asks(false)
+		w.pass(2 * time.Minute)
+		w.is("web", v1.PhaseStopped)
+		w.apply(version("v3"))
+		w.pass(time.Minute)
+		starts := w.starts("web")
+		w.asks(true)
+		w.pass(5 * time.Second)
+		w.sees("v3", "v3")
+		if n := w.starts("web") - starts; n != 1 {
+			t.Errorf("%d starts", n)
+		}
+	})
+}
+
 // A connection that comes while it is being stopped keeps it.
 func TestOnDemandComesBack(t *testing.T) {
 	t.Parallel()

@@ -462,7 +462,7 @@ func (d *decision) complete(in input, live map[place]process.Run, slots []slotPh
 
 // settled notes the version that runs with every replica ready: the one that is gone back to.
 func (d *decision) settled(in input, live map[place]process.Run, slots []slotPhase) {
-	if !in.want && !in.hold && !in.idle {
+	if !in.want && !in.hold {
 		d.state.stable = "" // who starts it again wants what the manifest says then
 	}
 	if !in.want || in.hold || len(slots) == 0 || d.state.stable == in.revision || d.outdated != "" || len(d.starts)+len(d.stops) > 0 {

@@ -37,6 +37,9 @@ func (s *Store) RecordRollout(key v1.Key, r v1.Rollout) {
 	if i < 0 && r.Service == nil {
 		return // of a revision that was forgotten
 	}
+	if i >= 0 && i == len(rows)-1 && rows[i].Phase == v1.RolloutComplete && r.Phase == v1.RolloutComplete {
+		return // it was stopped meanwhile, and runs again
+	}
 	if last := len(rows) - 1; i < 0 && last >= 0 && r.Phase == v1.RolloutComplete && rows[last].Phase == r.Phase && sameProgram(rows[last].Service, r.Service) {
 		rows = slices.Clone(rows)
 		rows[last].Revision, rows[last].Service = r.Revision, r.Service

@@ -35,6 +35,11 @@ func TestRollouts(t *testing.T) {
 	}
 	record("a", v1.RolloutComplete, "1:a:C:a")
 	record("a.x", v1.RolloutComplete, "1:a.x:C:a") // a label is no new version
+	at := s.Rollouts(web)[0].StartedAt
+	record("a.x", v1.RolloutComplete, "1:a.x:C:a") // nor is a start
+	if again := s.Rollouts(web)[0].StartedAt; !again.Equal(at) {
+		t.Errorf("a version of %s is now of %s", at, again)
+	}
 	record("b", v1.RolloutProgressing, "1:a.x:C:a 2:b:P:b")
 	record("b", v1.RolloutFailed, "1:a.x:C:a 2:b:F:b")
 	record("c", v1.RolloutProgressing, "1:a.x:C:a 2:b:F:b 3:c:P:c")
