@@ -162,6 +162,9 @@ func TestOnboard(t *testing.T) {
 	if code := e.get("/api/onboard/preview?project=nope", &problem); code != http.StatusNotFound || !strings.Contains(problem.Detail, "Code/nope") {
 		t.Errorf("%d %+v", code, problem)
 	}
+	if code := e.send(http.MethodPost, "/api/onboard", map[string]any{"project": "site", "agent": "no-such-agent"}, &problem); code != http.StatusServiceUnavailable || !strings.Contains(problem.Detail, "no-such-agent") {
+		t.Errorf("%d %+v", code, problem)
+	}
 	var projects wire.Projects
 	e.get("/api/projects", &projects)
 	if len(projects.Projects) != 4 || projects.Projects[1] != (wire.Project{Name: "shop", Path: dir, Service: "shop"}) {
