@@ -222,11 +222,12 @@ func TestCancel(t *testing.T) {
 
 func TestTheQueueIsBounded(t *testing.T) {
 	h := newHouse(t, func(o *Options) { o.Queue = 1 })
-	h.begin(Spec{Run: done})
+	first := h.begin(Spec{Run: done})
 	if _, err := h.Start(t.Context(), Spec{Kind: "fix", Folder: h.dir, Run: done}); !errors.Is(err, ErrQueueFull) {
 		t.Fatal(err)
 	}
 	h.run()
+	h.wait(first)
 	if j := h.wait(h.begin(Spec{Folder: h.dir, Run: done})); j.Status != Completed {
 		t.Errorf("the refused job holds its folder: %+v", j)
 	}

@@ -118,9 +118,12 @@ var logs sync.Map // of a test's name and an agent's ID: a file
 
 // LogOf is the file in which a fake notes what it is told.
 func LogOf(t testing.TB, id string) string {
-	path, ok := logs.Load(t.Name() + "\x00" + id)
-	if !ok {
-		path, _ = logs.LoadOrStore(t.Name()+"\x00"+id, filepath.Join(t.TempDir(), "told.jsonl"))
+	key := t.Name() + "\x00" + id
+	path, known := logs.Load(key)
+	if !known {
+		path = filepath.Join(t.TempDir(), "told.jsonl")
+		logs.Store(key, path)
+		t.Cleanup(func() { logs.Delete(key) }) // the test may be run again
 	}
 	return path.(string)
 }
