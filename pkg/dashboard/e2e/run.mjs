@@ -3,6 +3,7 @@
 import { createInterface } from 'node:readline';
 import { mkdirSync } from 'node:fs';
 import { launch, PATIENCE, violations, watch } from './browser.mjs';
+import { pages } from './pages.mjs';
 
 const url = process.argv[2];
 const token = process.env.TOKEN ?? '';
@@ -121,6 +122,8 @@ async function story(browser, name, viewport, touch) {
 		await review.waitFor({ state: 'hidden' });
 		await page.getByRole('link', { name: 'Now', exact: true }).click();
 		await page.getByRole('heading', { name: 'Replicas' }).waitFor();
+
+		await pages({ page, url, name, web, step, check, api, until });
 
 		step('a crash is explained');
 		await api(page, 'POST', '/api/v1/apply', manifest(crash, `sh -c 'echo "cannot open database" >&2; exit 3'`, 'restart: {delay: 0s, maxAttempts: 1}'));

@@ -24,7 +24,7 @@ const pages = {
 	'service-manifest': ['/services/checkout/manifest', (page) => page.locator('.cm-content').waitFor()],
 	new: ['/new', named('New service')],
 	logs: ['/logs', (page) => page.getByText('GET').first().waitFor()],
-	metrics: ['/charts', (page) => page.locator('.uplot').first().waitFor()],
+	metrics: ['/charts?service=search', (page) => page.locator('.uplot').first().waitFor()],
 	cron: ['/cron', named('Cron')],
 	'cron-job': ['/cron/backup', named('backup')],
 	manifests: ['/manifests?file=broken.yaml', (page) => page.locator('.cm-content').waitFor()],
