@@ -377,7 +377,7 @@ func streamCronOutput(c *call) (any, error) {
 			}
 			for _, line := range out.Lines {
 				seen++
-				if err := s.send(strconv.FormatUint(seen, 10), "line", line); err != nil {
+				if err := s.queue(strconv.FormatUint(seen, 10), "line", line); err != nil {
 					return err
 				}
 			}
