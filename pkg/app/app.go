@@ -29,6 +29,7 @@ import (
 	"github.com/philiporange/supervisor/pkg/settings"
 	"github.com/philiporange/supervisor/pkg/status"
 	"github.com/philiporange/supervisor/pkg/upstream"
+	"github.com/philiporange/supervisor/pkg/worktree"
 )
 
 // workers is how many services are reconciled side by side. Most of a reconcile is waiting for the keeper.
@@ -44,9 +45,11 @@ type App struct {
 	keeper  *process.Client
 	watcher *manifest.Watcher
 	editor  *manifest.Editor
-	loop    *reconcile.Loop
-	forget  *forgetter
-	changed chan struct{} // a run has changed; for Shutdown
+	// worktree is the git work tree that the manifests may be in.
+	worktree *worktree.Folder
+	loop     *reconcile.Loop
+	forget   *forgetter
+	changed  chan struct{} // a run has changed; for Shutdown
 
 	// made is closed when what follows is there.
 	made       chan struct{}
@@ -90,6 +93,7 @@ func New(s *settings.Settings) (*App, error) {
 	a := &App{
 		settings: s, log: log, logFile: file, started: time.Now(), changed: make(chan struct{}, 1),
 		made: make(chan struct{}), loaded: make(chan struct{}), editor: manifest.NewEditor(s.Manifests),
+		worktree: worktree.New(s.Manifests),
 	}
 	options := process.ClientOptions{
 		Dir: s.KeeperDir(), Version: Version, Log: func(m string) { log.Warn("keeper", "message", m) },

@@ -14,6 +14,7 @@ import (
 	"github.com/philiporange/supervisor/controllers/service"
 	"github.com/philiporange/supervisor/pkg/desired"
 	"github.com/philiporange/supervisor/pkg/manifest"
+	"github.com/philiporange/supervisor/pkg/worktree"
 )
 
 // manifestFiles fits the manifest folder onto the API.
@@ -30,10 +31,19 @@ func (m manifestFiles) List(ctx context.Context) (wire.ManifestFiles, error) {
 	for _, f := range manifest.List(m.a.settings.Manifests).Files {
 		listed[f.Path] = f
 	}
+	tree, err := m.a.worktree.State(ctx)
+	if err == nil {
+		out.Repository = &wire.Repository{Branch: tree.Branch, Head: tree.Head, Commits: m.a.settings.ManifestsGitCommit}
+	} else if !errors.Is(err, worktree.ErrNone) {
+		m.a.log.Debug("the work tree of the manifests cannot be compared", "err", err)
+	}
 	for _, t := range m.a.editor.Texts() {
 		file := wire.ManifestFile{
 			Path: t.Path, Size: t.Size, Modified: t.Modified, ETag: t.Tag, ReadOnly: t.ReadOnly,
 			Objects: []wire.ManifestObject{}, Problems: append([]v1.Problem{}, problems[t.Path]...),
+		}
+		if out.Repository != nil {
+			file.Git = tree.Of(t.Path)
 		}
 		delete(problems, t.Path)
 		if f := listed[t.Path]; f != nil {
@@ -66,7 +76,9 @@ func (m manifestFiles) Write(ctx context.Context, path string, text []byte, cond
 	if err != nil {
 		return false, nil, fileError(err)
 	}
-	if err := m.done(steps, func() error { return m.a.watcher.PokeFor(ctx, path) }, actor); err != nil {
+	err = m.done(steps, func() error { return m.a.watcher.PokeFor(ctx, path) }, actor)
+	m.a.commit(ctx, path, path+" was edited", actor)
+	if err != nil {
 		return made, nil, err
 	}
 	var changed []v1.Object
@@ -88,7 +100,9 @@ func (m manifestFiles) Remove(ctx context.Context, path string, cond rest.FileCo
 	for _, s := range steps {
 		gone = append(gone, s.Key())
 	}
-	return gone, m.done(steps, func() error { return m.a.watcher.Poke(ctx, path) }, actor)
+	err := m.done(steps, func() error { return m.a.watcher.Poke(ctx, path) }, actor)
+	m.a.commit(ctx, path, path+" was deleted", actor)
+	return gone, err
 }
 
 // done puts an edit on record, and lets the desired set take it in.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -205,7 +206,13 @@ func (e editing) Delete(ctx context.Context, key v1.Key, ifMatch, actor string) 
 func (e editing) done(ctx context.Context, key v1.Key, verb, actor, gone string, err error) error {
 	if err == nil {
 		e.a.store.RecordEvent(v1.Event{Key: key, Type: v1.EventNormal, Reason: "ManifestEdited", Message: "its manifest was " + verb, Actor: actor})
-		return e.a.watcher.Poke(ctx, gone)
+		file := gone
+		if file == "" {
+			file = e.a.file(key) // of what is in force before; a new object's is known after
+		}
+		err := e.a.watcher.Poke(ctx, gone)
+		e.a.commit(ctx, cmp.Or(file, e.a.file(key)), fmt.Sprintf("%s was %s", key, verb), actor)
+		return err
 	}
 	var invalid *manifest.InvalidError
 	switch {

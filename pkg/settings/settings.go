@@ -75,6 +75,8 @@ type Settings struct {
 	// second.
 	LogIndexMaxBytes int64
 	LogBudget        int
+	// ManifestsGitCommit makes each edit of a manifest over the API a commit, where the folder is in a git work tree.
+	ManifestsGitCommit bool
 	// AutofixEnabled and AutofixTimeout are for the repair by coding agents.
 	AutofixEnabled bool
 	AutofixTimeout time.Duration

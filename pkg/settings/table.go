@@ -124,6 +124,10 @@ func definitions() []definition {
 			set: integer(func(s *Settings) *int { return &s.LogBudget }, "a number of lines", 1, 10_000_000),
 		},
 		{
+			name: "MANIFESTS_GIT_COMMIT", def: "off", help: "whether each edit of a manifest over the API is committed, where the folder is in a git work tree",
+			set: boolean(func(s *Settings) *bool { return &s.ManifestsGitCommit }),
+		},
+		{
 			name: "AUTOFIX_ENABLED", def: "true", help: "whether coding agents repair what fails without being asked",
 			set: boolean(func(s *Settings) *bool { return &s.AutofixEnabled }),
 		},

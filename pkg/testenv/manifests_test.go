@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -188,5 +189,58 @@ func TestPreviewTellsTheTruth(t *testing.T) {
 	defer resp.Body.Close()
 	if body, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(body), "sleep 1000") || resp.Header.Get("ETag") == "" {
 		t.Errorf("%s %v %v", body, resp.Header, err)
+	}
+}
+
+// Where people wish for it, each edit over the API is a commit that names who made it; the files say how they differ from HEAD.
+func TestEditsAreCommits(t *testing.T) {
+	t.Parallel()
+	e := testenv.New(t, "MANIFESTS_GIT_COMMIT=on")
+	git := func(args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-C", e.Manifests, "-c", "user.name=Me", "-c", "user.email=me@example.org"}, args...)...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	git("init", "-q", "-b", "main")
+	e.Write("hand.yaml", testenv.Manifest("hand", "command: sleep 1000\n"))
+	e.StartManager()
+	ctx := t.Context()
+	text := testenv.Manifest("web", "command: sleep 1000\n")
+	if _, err := e.Client.WriteManifestFile(ctx, client.ManifestEdit{Path: "web.yaml", Text: []byte(text), New: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Client.Apply(ctx, []byte(testenv.Manifest("web", "command: sleep 1001\n"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Client.Apply(ctx, []byte(testenv.Manifest("other", "command: sleep 1000\n"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Client.Delete(ctx, v1.KindService, "other"); err != nil {
+		t.Fatal(err)
+	}
+	files, err := e.Client.ManifestFiles(ctx)
+	if err != nil || files.Repository == nil || files.Repository.Branch != "main" || !files.Repository.Commits {
+		t.Fatalf("%+v %v", files, err)
+	}
+	states := ""
+	for _, f := range files.Files {
+		states += f.Path + " " + f.Git + "\n"
+	}
+	if states != "hand.yaml untracked\nweb.yaml clean\n" {
+		t.Errorf("%s", states)
+	}
+	if _, err := e.Client.DeleteManifestFile(ctx, "web.yaml", ""); err != nil {
+		t.Fatal(err)
+	}
+	log := git("log", "--reverse", "--format=%s|%an")
+	for i, want := range []string{"web.yaml was edited", "Service/web was replaced", "Service/other was created", "Service/other was deleted", "web.yaml was deleted"} {
+		lines := strings.Split(log, "\n")
+		if i >= len(lines) || !strings.HasPrefix(lines[i], want+"|user:") {
+			t.Errorf("commit %d: %s, want %s", i, log, want)
+		}
 	}
 }
