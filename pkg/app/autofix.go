@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/philiporange/supervisor/api/rest"
@@ -65,9 +66,12 @@ func (r *repairs) run(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
-	go r.watchStatus(ctx)
-	go r.watchLogs(ctx)
-	return quiet(r.engine.Run(ctx))
+	var watching sync.WaitGroup
+	watching.Go(func() { r.watchStatus(ctx) })
+	watching.Go(func() { r.watchLogs(ctx) })
+	err := r.engine.Run(ctx)
+	watching.Wait()
+	return quiet(err)
 }
 
 // life is what was seen of a service.

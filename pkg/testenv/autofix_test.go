@@ -286,7 +286,7 @@ func TestARealAgentRepairs(t *testing.T) {
 func TestAHungAgentGoesWithItsTree(t *testing.T) {
 	spawned := filepath.Join(t.TempDir(), "pid")
 	fake := agenttest.Fake(t, "fake", agenttest.Script{Turns: [][]agenttest.Act{{{Spawn: spawned}, {Hang: true}}}})
-	e := withAgents(t, []string{"AUTOFIX_TIMEOUT=2s"}, fake)
+	e := withAgents(t, []string{"AUTOFIX_TIMEOUT=8s"}, fake)
 	dir := e.codeFolder("web", map[string]string{"app.py": brokenScript})
 	was := e.files(dir)
 	e.Service("web", script(dir, "fake"))
@@ -330,7 +330,8 @@ func TestAKillInTheMiddleOfAFix(t *testing.T) {
 			e.Service("web", script(dir, "fake"))
 			e.Wait("the repair is "+place, func() bool {
 				fixes, err := e.Client.Fixes(t.Context(), v1.Key{Kind: v1.KindService, Name: "web"}, 1, false)
-				return err == nil && len(fixes) > 0 && fixes[0].State == place && (place == "Working" || e.Status("web").Phase == v1.PhaseRunning)
+				st := e.Status("web")
+				return err == nil && st != nil && len(fixes) > 0 && fixes[0].State == place && (place == "Working" || st.Phase == v1.PhaseRunning)
 			})
 			if place == "Verifying" && !strings.Contains(e.files(dir)["app.py"], "100 / 4") {
 				t.Error("the new folder is not there")
