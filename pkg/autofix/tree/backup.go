@@ -92,7 +92,8 @@ func (b *Backup) fill(ctx context.Context, part string, earlier *Backup, limits 
 		known = &earlier.Snapshot
 	}
 	made := map[Name]bool{".": true}
-	snap, err := scan(ctx, from, known, limits, func(e *Entry, f io.Reader) (string, int64, error) {
+	// What is skipped is decided anew: an earlier backup only saves work.
+	snap, err := scan(ctx, from, skipsOf(nil), known, limits, func(e *Entry, f io.Reader) (string, int64, error) {
 		if err := makeFolders(to, e.parent(), made); err != nil {
 			return "", 0, err
 		}

@@ -134,6 +134,13 @@ func TestBackupsShareAndEnd(t *testing.T) {
 	if inode(first, "same") != inode(second, "same") {
 		t.Error("what is the same takes space twice")
 	}
+	// What was a cache then may hold something now.
+	lay(t, dir, map[string]string{"cache/CACHEDIR.TAG": cacheSignature, "cache/x": ""})
+	if b := mustTake(t, dir, t.TempDir(), nil); b.Find("cache/x") != nil {
+		t.Error("a cache is backed up")
+	} else if lay(t, dir, map[string]string{"cache/CACHEDIR.TAG": "no more"}); mustTake(t, dir, t.TempDir(), b).Find("cache/x") == nil {
+		t.Error("what was a cache once is never backed up")
+	}
 	f, err := second.Content("d/other")
 	if err != nil {
 		t.Fatal(err)

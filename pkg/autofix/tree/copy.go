@@ -48,7 +48,7 @@ func (b *Backup) CopyTo(ctx context.Context, dir string, owner *Owner, hide func
 			}
 		}
 	}
-	return scan(ctx, root, out, Limits{Bytes: out.Bytes + 1, Entries: len(out.Entries) + 1}, nil)
+	return scan(ctx, root, skipsOf(out), out, Limits{Bytes: out.Bytes + 1, Entries: len(out.Entries) + 1}, nil)
 }
 
 func (b *Backup) copyOne(root *os.Root, e *Entry) error {

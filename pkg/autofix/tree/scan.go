@@ -43,7 +43,7 @@ func Scan(ctx context.Context, folder string, known *Snapshot, limits Limits) (*
 		return nil, fmt.Errorf("look at %s: %w", folder, err)
 	}
 	defer root.Close() //nolint:errcheck // it was only read
-	return scan(ctx, root, known, limits, nil)
+	return scan(ctx, root, skipsOf(known), known, limits, nil)
 }
 
 // visitor is given each file with its content, and may replace the way that it is read: it returns the content's sum.
@@ -62,8 +62,8 @@ type walk struct {
 	out    *Snapshot
 }
 
-func scan(ctx context.Context, root *os.Root, known *Snapshot, limits Limits, visit visitor) (*Snapshot, error) {
-	w := &walk{ctx: ctx, root: root, limits: limits.orDefaults(), skips: skipsOf(known), known: known, visit: visit, first: map[uint64]Name{}, out: &Snapshot{}}
+func scan(ctx context.Context, root *os.Root, skip skips, known *Snapshot, limits Limits, visit visitor) (*Snapshot, error) {
+	w := &walk{ctx: ctx, root: root, limits: limits.orDefaults(), skips: skip, known: known, visit: visit, first: map[uint64]Name{}, out: &Snapshot{}}
 	top, info, err := w.open(".")
 	if err != nil {
 		return nil, err
