@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -64,4 +65,54 @@ func TestRollouts(t *testing.T) {
 	if last := h.world.intents[len(h.world.intents)-1]; last.Verb != v1.IntentStart {
 		t.Errorf("a retry is a %s", last.Verb)
 	}
+}
+
+// A restart of a service that is updated beside its old processes is answered when the update has ended, and says how.
+func TestRollingRestart(t *testing.T) {
+	const spec = `{command: run, port: auto, probes: {readiness: {tcpSocket: {}}}, expose: {subdomain: web}, update: {strategy: Rolling}}`
+	key := v1.Key{Kind: v1.KindService, Name: "web"}
+	for name, tt := range map[string]struct {
+		change func(st *v1.ServiceStatus, intent string)
+		status int
+		want   string
+	}{
+		"it takes over": {func(st *v1.ServiceStatus, intent string) {
+			st.PID, st.Rollout = 8, &v1.RolloutStatus{Phase: v1.RolloutComplete, Version: "v/p/" + intent}
+		}, 200, `"pid":8`},
+		"it is given up": {func(st *v1.ServiceStatus, intent string) {
+			st.Rollout = &v1.RolloutStatus{Phase: v1.RolloutFailed, Version: "v/p/" + intent, Message: "exited with code 1", LastLines: []string{"ImportError"}}
+		}, 409, "ImportError"},
+		"nothing can take its place": {func(st *v1.ServiceStatus, _ string) {
+			st.Rollout = &v1.RolloutStatus{Phase: v1.RolloutComplete, Version: "v/p"}
+			v1.SetCondition(&st.Conditions, v1.Condition{Type: v1.ConditionDegraded, Status: v1.ConditionTrue, Message: "its env file is gone"})
+		}, 409, "its env file is gone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t, func(d *rest.Deps, w *world) { d.Operator = acting{w, tt.change} })
+			h.add(t, manifest("web", spec))
+			h.world.store.SetStatus(key, &v1.ServiceStatus{Phase: v1.PhaseRunning, PID: 7})
+			if got := h.call(t, request{method: http.MethodPost, path: "/api/services/web/restart"}); got.status != tt.status || !strings.Contains(got.body, tt.want) {
+				t.Errorf("%d %s, want %d %s", got.status, got.body, tt.status, tt.want)
+			}
+		})
+	}
+}
+
+// acting is an operator whose orders change a status that is first seen under way.
+type acting struct {
+	*world
+	change func(st *v1.ServiceStatus, intent string)
+}
+
+func (a acting) Intend(_ context.Context, key v1.Key, _ v1.IntentVerb, _ string) (string, error) {
+	st := v1.ServiceStatus{
+		Phase: v1.PhaseRunning, PID: 7, ObservedIntent: "i1", Rollout: &v1.RolloutStatus{Phase: v1.RolloutProgressing, Version: "v/p/i1"},
+	}
+	a.store.SetStatus(key, &st)
+	a.busy.Go(func() {
+		done := st
+		a.change(&done, "i1")
+		a.store.SetStatus(key, &done)
+	})
+	return "i1", nil
 }

@@ -66,15 +66,22 @@ func restartService(c *call) (any, error) {
 		patience += s.Spec.Update.ProgressDeadline.Or(v1.DefaultProgressDeadline)
 	}
 	st, err := c.order(s, v1.IntentRestart, patience, func(st *v1.ServiceStatus) bool {
-		if ro := st.Rollout; s.Rolls() && running(before) && ro != nil {
-			return ro.Phase != v1.RolloutProgressing
+		if s.Rolls() && running(before) && up(st) {
+			return !rolls(st) || st.Rollout.Phase != v1.RolloutProgressing
 		}
 		return (up(st) && !(running(before) && sameProcess(before, st))) || down(st) && st.Phase != v1.PhaseStopped
 	})
 	if err != nil {
 		return nil, err
 	}
-	if ro := st.Rollout; s.Rolls() && ro != nil && ro.Phase == v1.RolloutFailed {
+	if s.Rolls() && running(before) && up(st) && !rolls(st) && sameProcess(before, st) {
+		why := "nothing can take its place"
+		if c := v1.FindCondition(st.Conditions, v1.ConditionDegraded); c != nil && c.Status == v1.ConditionTrue {
+			why = c.Message
+		}
+		return nil, Errorf(wire.CodeConflict, "%s was not restarted, and its process runs on: %s", s.Metadata.Name, why)
+	}
+	if ro := st.Rollout; s.Rolls() && rolls(st) && ro.Phase == v1.RolloutFailed {
 		return nil, Errorf(wire.CodeConflict, "the restart of %s was given up, and its process of before runs on: %s", s.Metadata.Name, said(ro))
 	}
 	if up(st) && failing(before) {
@@ -84,6 +91,12 @@ func restartService(c *call) (any, error) {
 		return nil, notRunning(s, st)
 	}
 	return wire.Started{Status: "restarted", Name: s.Metadata.Name, PID: st.PID}, nil
+}
+
+// rolls reports whether the last order is carried out as an update beside the old processes. That begins with the very look
+// that takes the order up, or not at all.
+func rolls(st *v1.ServiceStatus) bool {
+	return st.Rollout != nil && strings.HasSuffix(st.Rollout.Version, "/"+st.ObservedIntent)
 }
 
 // said is why an update was given up, with the last words of what was to take over.
