@@ -21,7 +21,8 @@ function used() {
 }
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** How soon all rows are there, from the navigation on, as the page itself measures it. */
+/** How soon all rows are there, from the navigation on, as the page itself measures it, and how busy its main thread was: on a machine that
+ *  has other work to do the first says little. */
 async function open(page) {
 	await page.addInitScript((crowd) => {
 		const look = () => {
@@ -31,9 +32,13 @@ async function open(page) {
 		};
 		requestAnimationFrame(look);
 	}, CROWD);
+	const client = await page.context().newCDPSession(page);
+	await client.send('Performance.enable', { timeDomain: 'threadTicks' });
 	await page.goto(url);
 	await page.waitForFunction(() => globalThis.usable);
-	return page.evaluate(() => globalThis.usable);
+	const { metrics } = await client.send('Performance.getMetrics');
+	await client.send('Performance.disable');
+	return { usable: await page.evaluate(() => globalThis.usable), busy: 1000 * (metrics.find((m) => m.name === 'TaskDuration')?.value ?? 0) };
 }
 
 const browser = await launch();
@@ -43,8 +48,8 @@ for (let i = 0; i < 5; i++) {
 	times.push(await open(await context.newPage()));
 	await context.close();
 }
-times.sort((a, b) => a - b);
-console.log(`overview with ${CROWD} services, cold cache: usable after ${times.map((t) => `${Math.round(t)} ms`).join(', ')} (median ${Math.round(times[2])} ms; goal 1000)`);
+times.sort((a, b) => a.usable - b.usable);
+console.log(`overview with ${CROWD} services, cold cache: usable after ${times.map((t) => `${Math.round(t.usable)} ms`).join(', ')} (median ${Math.round(times[2].usable)} ms; goal 1000); of processor time its main thread took ${times.map((t) => `${Math.round(t.busy)} ms`).join(', ')}`);
 
 const idleFrom = used();
 const idleSpan = Math.min(20, Number(seconds));

@@ -39,6 +39,8 @@ class Live {
 		this.started = true;
 		window.addEventListener(LOGGED_OUT, () => (this.loggedOut = true));
 		this.connect();
+		// Not to wait for the stream: what it begins with is read once more, for what has changed in between.
+		void this.load();
 		document.addEventListener('visibilitychange', () => this.tell({ type: 'visible', visible: !document.hidden }));
 		window.addEventListener('online', () => this.tell({ type: 'reconnect' }));
 		window.addEventListener('offline', () => (this.connection = { state: 'lost', why: 'this device is offline', since: Date.now() }));
