@@ -24,7 +24,7 @@ var Key = v1.Key{Kind: "Routes", Name: "caddy"}
 // Times of the loop.
 const (
 	// gather is how long a change waits for others that come with it.
-	gather = 50 * time.Millisecond
+	gather = 10 * time.Millisecond
 	// Each change of its configuration makes Caddy lose some of the connections that are just being opened. So there may be a
 	// few of them at once, and then one each refill, with everything that has come together until then.
 	burst  = 3
