@@ -60,7 +60,7 @@ func TestRollingStories(t *testing.T) {
 func drawRollingEvent(rt *rapid.T) event {
 	return event{what: rapid.SampledFrom([]string{
 		"edit", "edit", "edit", "scale", "restart", "start", "stop", "exit", "exit", "kill", "boot", "boot", "crash", "crash", "busy", "idle",
-		"recreate", "env", "amnesia", "pass", "pass", "pass", "pass", "pass",
+		"recreate", "env", "on demand", "asked", "asked", "amnesia", "pass", "pass", "pass", "pass", "pass",
 	}).Draw(rt, "what"), n: rapid.IntRange(0, 11).Draw(rt, "n")}
 }
 
@@ -72,6 +72,7 @@ type rollingTeller struct {
 	latest int // version
 	next   int
 	plain  bool // the strategy is Recreate
+	demand bool // it runs on demand
 	wrong  string
 }
 
@@ -111,6 +112,9 @@ func (s *rollingTeller) edit(n int) {
 		if s.plain {
 			spec.Update = v1.Update{Strategy: v1.UpdateRecreate}
 		}
+		if s.demand {
+			spec.Expose.OnDemand, spec.Expose.Idle = true, v1.D(10*time.Second)
+		}
 	}))
 }
 
@@ -122,6 +126,11 @@ func (s *rollingTeller) happen(e event) {
 	case "recreate":
 		s.plain = e.n%3 == 0
 		s.edit(s.latest)
+	case "on demand":
+		s.demand = e.n%2 == 0
+		s.edit(s.latest)
+	case "asked":
+		s.asks(e.n%2 == 0)
 	case "scale":
 		s.n = e.n % 4
 		s.edit(s.latest)
@@ -184,7 +193,7 @@ func (s *rollingTeller) at(address string) (process.Run, bool) {
 func (s *rollingTeller) pointedAt(_ string, replica int, address string) {
 	run, ok := s.at(address)
 	switch {
-	case address == nowhere:
+	case address == nowhere, address == "activator":
 	case !ok:
 		s.fault("replica %d is sent to %s, where nobody is", replica, address)
 	case run.State != process.Running:
@@ -235,7 +244,7 @@ func (s *rollingTeller) end() {
 		s.boot()
 	}
 	s.with(func() { clear(s.busy) })
-	s.plain, s.n = false, max(1, s.n)
+	s.plain, s.demand, s.n = false, false, max(1, s.n)
 	s.next++
 	s.edit(s.next * 4)
 	s.order("web", v1.IntentStart)
