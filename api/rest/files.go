@@ -63,15 +63,15 @@ type Files interface {
 	Rewrite(text []byte, fn func(object v1.Object, document []byte) ([]Change, error)) ([]byte, error)
 }
 
-// StaleFile is an edit of a file that is not as the caller has seen it.
-type StaleFile struct {
+// StaleFileError is an edit of a file that is not as the caller has seen it.
+type StaleFileError struct {
 	Detail string
 	// Current is the file as it is now; nil when there is none.
 	Current *FileText
 }
 
 // Error implements error.
-func (e *StaleFile) Error() string { return e.Detail }
+func (e *StaleFileError) Error() string { return e.Detail }
 
 func fileRoutes() []route {
 	const all, one = "/api/v1/manifests", "/api/v1/manifests/file"
@@ -155,7 +155,7 @@ func (c *call) fileCondition() (FileCondition, error) {
 
 // stale answers a conflict with the file as it is now.
 func stale(files Files, err error) error {
-	var s *StaleFile
+	var s *StaleFileError
 	if !errors.As(err, &s) {
 		return err
 	}

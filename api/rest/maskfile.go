@@ -18,7 +18,7 @@ func maskManifest(files Files, text []byte) []byte {
 	if text == nil {
 		return nil
 	}
-	out, err := files.Rewrite(text, func(object v1.Object, document []byte) ([]Change, error) {
+	out, err := files.Rewrite(text, func(object v1.Object, _ []byte) ([]Change, error) {
 		if object == nil {
 			return nil, errNotMasked
 		}

@@ -127,7 +127,7 @@ func fileError(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &stale):
-		out := &rest.StaleFile{Detail: stale.Error()}
+		out := &rest.StaleFileError{Detail: stale.Error()}
 		if c := stale.Current; c != nil {
 			out.Current = &rest.FileText{Path: c.Path, Tag: c.Tag, Text: c.Text, Modified: c.Modified}
 		}

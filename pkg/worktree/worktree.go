@@ -118,7 +118,8 @@ func parse(out, prefix string) State {
 		if id, ok := strings.CutPrefix(line, "# branch.oid "); ok && id != "(initial)" {
 			s.Head = id[:min(12, len(id))]
 		}
-		state, path := Modified, ""
+		state := Modified
+		var path string
 		switch {
 		case strings.HasPrefix(line, "? "):
 			state, path = Untracked, line[2:]
