@@ -97,6 +97,7 @@ bench: build caddy bench-logs ## Measure: cold start, drop to exec, respawn, idl
 	$(GO) run -tags $(TAGS) ./pkg/testenv/bench -bin bin $(BENCHFLAGS)
 	$(GO) build -tags $(TAGS) -o .cache/demo ./pkg/testenv/demo
 	cd $(DASHBOARD) && node bench/crowd.mjs ../../.cache/demo ../../bin
+	cd $(DASHBOARD) && node bench/tail.mjs ../../.cache/demo ../../bin
 	$(GO) test -tags $(TAGS) -run - -bench 'RouteChange|RequestsWhileRoutesChange' -benchtime 20x ./pkg/testenv
 	$(GO) test -tags $(TAGS) -run - -bench RollingUpdates -benchtime $(ROLLOUTS)x ./pkg/testenv
 

@@ -14,6 +14,7 @@
 //	src/lib/api/           the calls of the API, typed, and its errors
 //	src/lib/live/          the one event stream, shared by all tabs, and the store that it feeds
 //	src/lib/               router, formats, theme, toasts, keys
+//	bench/tail.mjs         how many frames and lines a second a live tail makes, and what it holds
 //	e2e/                   the browser tests, run by dashboard_test.go against a real supervisor
 //
 // # Adding a page
