@@ -153,7 +153,7 @@ async function story(browser, name, viewport, touch) {
 		await check(page, 'events');
 
 		step('the other pages');
-		for (const path of ['/logs', '/charts', '/cron', '/manifests', '/caddy', '/jobs', '/settings', '/nowhere']) {
+		for (const path of ['/logs', '/charts', '/cron', '/manifests', '/caddy', '/jobs', '/settings', '/onboard', '/nowhere']) {
 			await page.goto(url + path);
 			await page.locator('main h1').waitFor({ state: 'attached' });
 			await check(page, path);

@@ -32,6 +32,7 @@ export const pages: PageRow[] = [
 	{ path: '/services/:name', title: 'Service', under: '/', load: service },
 	{ path: '/services/:name/:tab', title: 'Service', under: '/', load: service },
 	{ path: '/new', title: 'New service', under: '/', load: () => import('./new/New.svelte') },
+	{ path: '/onboard', title: 'Onboard a project', under: '/', load: () => import('./onboard/Onboard.svelte') },
 	{ path: '/logs', title: 'Logs', icon: 'logs', primary: true, load: () => import('./logs/Logs.svelte') },
 	{ path: '/charts', title: 'Metrics', icon: 'metrics', load: () => import('./metrics/Metrics.svelte') },
 	{ path: '/cron', title: 'Cron', icon: 'cron', primary: true, load: () => import('./cron/Cron.svelte') },
