@@ -269,6 +269,14 @@ func inputPaths(input any) []string {
 			out = append(out, text)
 		}
 	}
+	for _, name := range []string{"paths", "file_paths", "filePaths", "files", "include"} {
+		list, _ := m[name].([]any) //nolint:errcheck // what is no list has no items
+		for _, item := range list {
+			if text, ok := item.(string); ok && text != "" {
+				out = append(out, text)
+			}
+		}
+	}
 	return out
 }
 

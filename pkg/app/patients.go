@@ -21,6 +21,7 @@ import (
 	v1 "github.com/philiporange/supervisor/api/v1"
 	"github.com/philiporange/supervisor/pkg/agent"
 	"github.com/philiporange/supervisor/pkg/autofix"
+	"github.com/philiporange/supervisor/pkg/autofix/tree"
 	"github.com/philiporange/supervisor/pkg/command"
 )
 
@@ -111,7 +112,7 @@ func (p *patients) Target(key v1.Key) (autofix.Target, error) {
 	if err != nil {
 		return autofix.Target{}, fmt.Errorf("find the folder of %s: %w", key, err)
 	}
-	folder, err := filepath.EvalSymlinks(done.Dir)
+	folder, err := tree.Resolve(done.Dir)
 	if err != nil {
 		return autofix.Target{}, fmt.Errorf("find the folder of %s: %w", key, err)
 	}
@@ -124,6 +125,7 @@ func (p *patients) Target(key v1.Key) (autofix.Target, error) {
 		Secrets: secrets(done.Env, o.request.Origins),
 	}
 	t.User, t.UID, t.GID, t.Blocked = p.agentUser(o.user)
+	t.OwnUser = o.user != "" && t.UID != os.Geteuid()
 	return t, nil
 }
 

@@ -2,6 +2,7 @@ package autofix
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -223,6 +224,56 @@ func TestLinksThatLeadOut(t *testing.T) {
 		if leadsOut(tree.Name(from), tree.Name(to)) != want {
 			t.Errorf("%s leads out: %v", link, !want)
 		}
+	}
+}
+
+// TestLentRights: what lends rights to whoever runs it is not an agent's to change, and not only its mode.
+func TestLentRights(t *testing.T) {
+	file := func(sum string, mode uint32, attrs map[string][]byte) *tree.Entry {
+		return &tree.Entry{Path: "tool", Kind: tree.File, Sum: sum, Mode: mode, Attrs: attrs}
+	}
+	capable := map[string][]byte{"security.capability": {1}}
+	for _, c := range []struct {
+		name     string
+		old, new *tree.Entry
+		refused  bool
+	}{
+		{"plain", file("1", 0o755, nil), file("2", 0o755, nil), false},
+		{"setuid, other content", file("1", 0o4755, nil), file("2", 0o4755, nil), true},
+		{"setgid, other content", file("1", 0o2755, nil), file("2", 0o2755, nil), true},
+		{"capabilities, other content", file("1", 0o755, capable), file("2", 0o755, capable), true},
+		{"setuid, same content", file("1", 0o4755, nil), file("1", 0o4700, nil), false},
+		{"becomes setuid", file("1", 0o755, nil), file("1", 0o4755, nil), true},
+		{"new and setuid", nil, file("1", 0o4755, nil), true},
+		{"setuid, removed", file("1", 0o4755, nil), nil, false},
+	} {
+		b := bounds{folder: t.TempDir(), manifests: t.TempDir()}
+		if err := b.review([]tree.Change{{Path: "tool", Old: c.old, New: c.new}}); (err != nil) != c.refused {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// TestNothingIsLentOutside: links in the copy do not lead us out of it when we link into it what the check needs.
+func TestNothingIsLentOutside(t *testing.T) {
+	dir, outside := t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(dir, "sub")); err != nil {
+		t.Fatal(err)
+	}
+	r := &repair{copy: dir, log: slog.New(slog.DiscardHandler), f: history.Fix{Folder: "/srv/web"}, backup: &tree.Backup{Snapshot: tree.Snapshot{
+		Skipped: []tree.Name{"node_modules", "sub/ld.so.preload"},
+		Entries: []tree.Entry{{Path: "sub/.env", Kind: tree.File}, {Path: ".env", Kind: tree.File}},
+	}}}
+	if err := r.lendAll(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"node_modules", ".env"} {
+		if to, err := os.Readlink(filepath.Join(dir, name)); err != nil || to != "/srv/web/"+name {
+			t.Errorf("%s leads to %q, %v", name, to, err)
+		}
+	}
+	if left, err := os.ReadDir(outside); err != nil || len(left) > 0 {
+		t.Errorf("outside is %v, %v", left, err)
 	}
 }
 

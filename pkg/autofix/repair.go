@@ -183,7 +183,13 @@ func (r *repair) prepare(ctx context.Context) (outcome, error) {
 	if r.copy, err = r.makeWork(); err != nil {
 		return failed, err
 	}
-	r.base, err = backup.CopyTo(ctx, r.copy, r.owner(), func(p tree.Name) bool { return secretFile(p, r.secretPaths()) })
+	hide := func(e *tree.Entry) bool { return secretFile(e.Path, r.secretPaths()) }
+	if owner := r.owner(); owner != nil && r.target.OwnUser {
+		closed := backup.Unreadable(*owner)
+		open := hide
+		hide = func(e *tree.Entry) bool { return closed(e) || open(e) }
+	}
+	r.base, err = backup.CopyTo(ctx, r.copy, r.owner(), hide)
 	if err != nil {
 		return failed, err
 	}
@@ -422,13 +428,8 @@ func (r *repair) runCheck(ctx context.Context) error {
 		return nil
 	}
 	r.h.Progress("running "+command, 0.65)
-	for _, p := range r.backup.Skipped {
-		r.lend(string(p))
-	}
-	for i := range r.backup.Entries {
-		if p := r.backup.Entries[i].Path; r.backup.Entries[i].Kind == tree.File && secretFile(p, r.secretPaths()) {
-			r.lend(string(p))
-		}
+	if err := r.lendAll(); err != nil {
+		return err
 	}
 	out, err := r.e.world.Check(ctx, r.t.Key, command, r.copy)
 	r.h.Log("check", out, nil)
@@ -438,13 +439,30 @@ func (r *repair) runCheck(ctx context.Context) error {
 	return nil
 }
 
-// lend links something of the folder into the copy, such as a virtual environment or an env file, for the check alone.
-func (r *repair) lend(p string) {
-	to := filepath.Join(r.copy, p)
-	if _, err := os.Lstat(to); err == nil || !errors.Is(err, fs.ErrNotExist) {
+// lendAll links what the copy lacks into it, such as a virtual environment or an env file, for the check alone.
+func (r *repair) lendAll() error {
+	// The copy is another user's, who may have put links in it: a Root does not follow them out of it.
+	root, err := os.OpenRoot(r.copy)
+	if err != nil {
+		return fmt.Errorf("prepare the check: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // nothing of it is written
+	for _, p := range r.backup.Skipped {
+		r.lend(root, string(p))
+	}
+	for i := range r.backup.Entries {
+		if p := r.backup.Entries[i].Path; r.backup.Entries[i].Kind == tree.File && secretFile(p, r.secretPaths()) {
+			r.lend(root, string(p))
+		}
+	}
+	return nil
+}
+
+func (r *repair) lend(root *os.Root, p string) {
+	if _, err := root.Lstat(p); err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return
 	}
-	if err := os.Symlink(filepath.Join(r.f.Folder, p), to); err != nil {
+	if err := root.Symlink(filepath.Join(r.f.Folder, p), p); err != nil {
 		r.log.Debug("the check lacks something", "path", p, "err", err)
 	}
 }

@@ -56,12 +56,17 @@ func (b *bounds) review(changes []tree.Change) error {
 		case n == nil:
 		case n.Kind == tree.Link && leadsOut(c.Path, n.Target):
 			return refusef("it made %s a link to %s, which is outside of the folder", c.Path, n.Target)
+		case c.Old != nil && c.Old.Kind == tree.File && n.Kind == tree.File && c.Old.Sum != n.Sum && lends(c.Old):
+			return refusef("it changed %s, which lends its owner's rights to whoever runs it", c.Path)
 		case n.Mode&0o6000 != 0 && n.Kind == tree.File && (c.Old == nil || c.Old.Mode&0o6000 != n.Mode&0o6000):
 			return refusef("it gave %s the mode %04o, which lends its owner's rights to whoever runs it", c.Path, n.Mode)
 		}
 	}
 	return nil
 }
+
+// lends reports whether who runs a file has rights by it that are not their own.
+func lends(e *tree.Entry) bool { return e.Mode&0o6000 != 0 || e.Attrs["security.capability"] != nil }
 
 // isManifest reports whether a path of the folder is read by the supervisor as a manifest.
 func (b *bounds) isManifest(p tree.Name) bool {

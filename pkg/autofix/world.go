@@ -29,6 +29,8 @@ type Target struct {
 	// User is who the agent works as, empty for ourselves; UID and GID are the numbers.
 	User     string
 	UID, GID int
+	// OwnUser says that User is who the program itself runs as: the agent is shown no file that this user could not read.
+	OwnUser bool
 	// Autofix is what its manifest says, or nil; Manifest the manifest without secrets.
 	Autofix  *v1.Autofix
 	Manifest string

@@ -16,6 +16,7 @@ import (
 
 // Dir is a folder of addresses. It keeps nothing in memory: what was removed behind its back is made anew by the next Set.
 type Dir struct {
+	root   string
 	path   string
 	broken error // why nothing can be put there
 }
@@ -27,19 +28,31 @@ func Broken(err error) *Dir { return &Dir{path: "/nonexistent", broken: err} }
 // folder of its own there. A folder that somebody else could write to is refused: they would choose where requests go.
 func Open(root, data string) (*Dir, error) {
 	sum := sha256.Sum256([]byte(filepath.Clean(data)))
-	d := &Dir{path: filepath.Join(root, hex.EncodeToString(sum[:6]))}
+	d := &Dir{root: root, path: filepath.Join(root, hex.EncodeToString(sum[:6]))}
 	if strings.ContainsAny(d.path, "{} \t\r\n") {
 		return nil, fmt.Errorf("%q cannot be a folder of upstreams: braces and spaces mean something to Caddy; choose another with CADDY_UPSTREAMS_DIR", root)
 	}
-	if err := os.MkdirAll(d.path, 0o755); err != nil {
-		return nil, fmt.Errorf("make the folder of upstreams: %w; choose another with CADDY_UPSTREAMS_DIR", err)
-	}
-	for _, dir := range []string{root, d.path} {
-		if err := ours(dir); err != nil {
-			return nil, err
-		}
+	if err := d.make(); err != nil {
+		return nil, err
 	}
 	return d, nil
+}
+
+// make makes what is not there of the folder, and makes sure that all of it is ours. What lies where everybody can write, as in
+// /dev/shm, may be cleared away while we run, and somebody else may be the next to make it.
+func (d *Dir) make() error {
+	if err := os.MkdirAll(filepath.Dir(d.root), 0o755); err != nil {
+		return fmt.Errorf("make the folder of upstreams: %w; choose another with CADDY_UPSTREAMS_DIR", err)
+	}
+	for _, dir := range []string{d.root, d.path} {
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("make the folder of upstreams: %w; choose another with CADDY_UPSTREAMS_DIR", err)
+		}
+		if err := ours(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ours makes sure that nobody else can write to a folder, and that everybody can read it.
@@ -81,6 +94,9 @@ func (d *Dir) Set(service string, replica int, address string) (changed bool, er
 	if d.broken != nil {
 		return false, d.broken
 	}
+	if err := d.make(); err != nil {
+		return false, err
+	}
 	path := d.Path(service, replica)
 	if text, err := os.ReadFile(path); err == nil && string(text) == address {
 		return false, nil
@@ -93,7 +109,7 @@ func (d *Dir) Set(service string, replica int, address string) (changed bool, er
 
 func (d *Dir) write(path, address string) error {
 	folder := filepath.Dir(path)
-	if err := os.MkdirAll(folder, 0o755); err != nil {
+	if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // Caddy has to read it.

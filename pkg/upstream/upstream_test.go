@@ -1,10 +1,12 @@
 package upstream
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -59,6 +61,34 @@ func TestDir(t *testing.T) {
 		t.Fatal(err)
 	}
 	set(0, Address(6), true)
+}
+
+// What was cleared away may be made anew by somebody else, who would then choose where requests go.
+func TestTakenOver(t *testing.T) {
+	t.Parallel()
+	if os.Getuid() != 0 {
+		t.Skip("only root can play another user")
+	}
+	const another = 65534
+	for name, take := range map[string]func(d *Dir) error{
+		"the root":   func(d *Dir) error { return os.Chown(d.root, another, another) },
+		"the folder": func(d *Dir) error { return os.Chown(d.path, another, another) },
+		"a link":     func(d *Dir) error { return errors.Join(os.Rename(d.root, d.root+"2"), os.Symlink(d.root+"2", d.root)) },
+	} {
+		d := opened(t)
+		if _, err := d.Set("web", 0, Address(1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := take(d); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Set("web", 0, Address(2)); err == nil || !strings.Contains(err.Error(), "CADDY_UPSTREAMS_DIR") {
+			t.Errorf("%s is another's: %v", name, err)
+		}
+		if got := d.Get("web", 0); got != Address(1) {
+			t.Errorf("%s is another's, and was written to: %s", name, got)
+		}
+	}
 }
 
 // A reader finds the old address or the new one, never nothing and never half of one.

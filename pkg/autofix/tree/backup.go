@@ -77,7 +77,7 @@ func Take(ctx context.Context, folder, dir, note string, earlier *Backup, limits
 
 // fill copies the files.
 func (b *Backup) fill(ctx context.Context, part string, earlier *Backup, limits Limits) error {
-	from, err := os.OpenRoot(b.Folder)
+	from, err := openFolder(b.Folder)
 	if err != nil {
 		return err
 	}

@@ -251,7 +251,7 @@ func TestCopyHides(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := mustTake(t, dir, t.TempDir(), nil)
-	base, err := b.CopyTo(t.Context(), to, nil, func(p Name) bool { return p == ".env" })
+	base, err := b.CopyTo(t.Context(), to, nil, func(e *Entry) bool { return e.Path == ".env" })
 	if err != nil {
 		t.Fatal(err)
 	}

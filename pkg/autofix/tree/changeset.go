@@ -89,7 +89,7 @@ func (s *ChangeSet) Content(p Name) (io.ReadCloser, error) {
 // Folder opens the content of files of a folder that is on the disk, without following links.
 func Folder(dir string) func(Name) (io.ReadCloser, error) {
 	return func(p Name) (io.ReadCloser, error) {
-		root, err := os.OpenRoot(dir)
+		root, err := openFolder(dir)
 		if err != nil {
 			return nil, err
 		}

@@ -11,10 +11,36 @@ import (
 // Owner is whom files belong to.
 type Owner struct{ UID, GID int }
 
+// Unreadable returns what tells of an entry whether its modes keep the owner out: of the file, or of a folder around it. Groups
+// beside the owner's own do not count, as an agent is not in them either.
+func (b *Backup) Unreadable(owner Owner) func(*Entry) bool {
+	may := func(e *Entry, want uint32) bool {
+		switch {
+		case e.UID == owner.UID:
+			want <<= 6
+		case e.GID == owner.GID:
+			want <<= 3
+		}
+		return e.Mode&want == want
+	}
+	return func(e *Entry) bool {
+		if e.Kind == File && !may(e, 4) {
+			return true
+		}
+		for p := e.Path; p != "."; {
+			p = parent(p)
+			if above := b.Find(p); above != nil && !may(above, 1) {
+				return true
+			}
+		}
+		return false
+	}
+}
+
 // CopyTo copies the backup into dir, an empty folder, with modes, for somebody to work on: owner, or, when that is nil, whoever owns
 // the files. What hide names is left out, as it may hold secrets. It returns the state of the copy.
-func (b *Backup) CopyTo(ctx context.Context, dir string, owner *Owner, hide func(Name) bool) (*Snapshot, error) {
-	root, err := os.OpenRoot(dir)
+func (b *Backup) CopyTo(ctx context.Context, dir string, owner *Owner, hide func(*Entry) bool) (*Snapshot, error) {
+	root, err := openFolder(dir)
 	if err != nil {
 		return nil, fmt.Errorf("copy %s: %w", b.Folder, err)
 	}
@@ -25,7 +51,7 @@ func (b *Backup) CopyTo(ctx context.Context, dir string, owner *Owner, hide func
 		if err := ctx.Err(); err != nil {
 			return nil, context.Cause(ctx)
 		}
-		if e.Path != "." && e.Kind != Dir && hide != nil && hide(e.Path) {
+		if e.Path != "." && e.Kind != Dir && hide != nil && hide(&e) {
 			continue
 		}
 		if owner != nil {

@@ -17,7 +17,7 @@ func Recover(path string) (folder string, err error) {
 	if err != nil {
 		return "", err
 	}
-	root, err := os.OpenRoot(j.Folder)
+	root, err := openFolder(j.Folder)
 	if err != nil {
 		// Not wrapped: that the folder is gone does not mean that there is no journal.
 		return j.Folder, fmt.Errorf("finish the change of %s: %v", j.Folder, err) //nolint:errorlint // see above

@@ -38,7 +38,7 @@ func (l Limits) orDefaults() Limits {
 // Scan looks at a folder. known is an earlier state of the same folder, or nil: it decides what stays where it is, and files that
 // were not touched since are not read again.
 func Scan(ctx context.Context, folder string, known *Snapshot, limits Limits) (*Snapshot, error) {
-	root, err := os.OpenRoot(folder)
+	root, err := openFolder(folder)
 	if err != nil {
 		return nil, fmt.Errorf("look at %s: %w", folder, err)
 	}

@@ -46,7 +46,7 @@ func (s *Swap) Run(ctx context.Context) error {
 	if err := s.makeFolder(); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(s.Folder)
+	root, err := openFolder(s.Folder)
 	if err != nil {
 		return fmt.Errorf("change %s: %w", s.Folder, err)
 	}
@@ -67,7 +67,12 @@ func (s *Swap) makeFolder() error {
 	if s.Changes[0].Path != "." || s.Changes[0].Old != nil {
 		return nil
 	}
-	if err := os.Mkdir(s.Folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	above, err := openFolder(filepath.Dir(s.Folder))
+	if err != nil {
+		return fmt.Errorf("make %s again: %w", s.Folder, err)
+	}
+	defer above.Close() //nolint:errcheck // nothing of it is written
+	if err := above.Mkdir(filepath.Base(s.Folder), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make %s again: %w", s.Folder, err)
 	}
 	return nil
@@ -326,7 +331,7 @@ func (s *Swap) parents(root *os.Root, top fs.FileInfo) ([]Entry, error) {
 // Left returns those of changes that have not been made in a folder yet, and the paths that are neither as they were nor as they shall
 // be.
 func Left(folder string, changes []Change) (left []Change, strange []Name, err error) {
-	root, err := os.OpenRoot(folder)
+	root, err := openFolder(folder)
 	if err != nil {
 		return nil, nil, fmt.Errorf("look at %s: %w", folder, err)
 	}
@@ -364,7 +369,7 @@ func Sweep(folder string) error {
 	if err != nil || len(found) == 0 {
 		return err
 	}
-	root, err := os.OpenRoot(folder)
+	root, err := openFolder(folder)
 	if err != nil {
 		return fmt.Errorf("sweep %s: %w", folder, err)
 	}
