@@ -14,7 +14,7 @@ import (
 	"github.com/philiporange/supervisor/examples"
 	"github.com/philiporange/supervisor/pkg/alert"
 	"github.com/philiporange/supervisor/pkg/command"
-	"github.com/philiporange/supervisor/pkg/status"
+	"github.com/philiporange/supervisor/pkg/sqlite"
 )
 
 // maxMeasured bounds how many files are looked at to tell the size of a folder.
@@ -23,7 +23,7 @@ const maxMeasured = 100_000
 // effectiveSettings is how we are set up.
 func (a *App) effectiveSettings(ctx context.Context) (wire.Settings, error) {
 	out := wire.Settings{
-		Version: a.version(), SQLite: status.SQLiteVersion(), UptimeSeconds: time.Since(a.started).Seconds(),
+		Version: a.version(), SQLite: sqlite.Version(), UptimeSeconds: time.Since(a.started).Seconds(),
 		Settings: []wire.Setting{}, AlertChannels: []wire.AlertChannel{},
 	}
 	for _, s := range a.settings.All() {

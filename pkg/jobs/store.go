@@ -2,126 +2,39 @@ package jobs
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"time"
 
-	"github.com/go-gormigrate/gormigrate/v2"
-	"github.com/mattn/go-sqlite3"
-	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
-	"gorm.io/gorm/logger"
+
+	"github.com/philiporange/supervisor/pkg/sqlite"
 )
 
 // store is the file of jobs. There are few writes, so one connection does all.
 type store struct {
-	conn *sql.DB
+	conn *sqlite.Conn
 	db   *gorm.DB
 }
 
-var errDamaged = errors.New("database is damaged")
-
-// openStore opens or makes the file and brings its schema up to date. A damaged file is set aside as PATH.corrupt-TIME and a new
-// one is begun.
+// openStore opens or makes the file and brings its schema up to date.
 func openStore(ctx context.Context, path string, log *slog.Logger) (*store, error) {
-	s, err := connect(ctx, path)
-	if !errors.Is(err, errDamaged) {
-		return s, err
-	}
-	aside := path + ".corrupt-" + time.Now().UTC().Format("20060102T150405.000000Z")
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("set the damaged database of jobs aside: %w", err)
-		}
-	}
-	log.Error("the database of jobs is damaged; it was set aside and a new one begun", "database", path, "set_aside", aside, "err", err)
-	return connect(ctx, path)
-}
-
-func connect(ctx context.Context, path string) (*store, error) {
-	// SQLite would make it readable for all that the umask allows; results may hold what is not for everybody.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the database of jobs: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("open the database of jobs: %w", err)
-	}
-	dsn := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{
-		"_journal_mode": {"WAL"}, "_synchronous": {"NORMAL"}, "_busy_timeout": {"5000"}, "_txlock": {"immediate"},
-		"_auto_vacuum": {"incremental"}, "_cache_size": {"-256"},
-	}.Encode()}
-	conn, err := sql.Open("sqlite3", dsn.String())
-	if err != nil {
-		return nil, fmt.Errorf("open the database of jobs: %w", err)
-	}
-	conn.SetMaxOpenConns(1)
-	s := &store{conn: conn}
-	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(classify(err), conn.Close())
-	}
-	return s, nil
-}
-
-func (s *store) prepare(ctx context.Context) error {
-	var err error
-	s.db, err = gorm.Open(sqlite.Dialector{Conn: s.conn}, &gorm.Config{
-		SkipDefaultTransaction: true, Logger: logger.Discard, DisableAutomaticPing: true,
+	conn, err := sqlite.Renew(path, log, func() (*sqlite.Conn, error) {
+		return sqlite.Write(ctx, path, url.Values{"_auto_vacuum": {"incremental"}, "_cache_size": {"-256"}}, nil, sqlite.Step("0001-initial",
+			`CREATE TABLE jobs (
+				seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, name TEXT NOT NULL,
+				subject TEXT NOT NULL, folder TEXT NOT NULL, actor TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
+				error TEXT NOT NULL, result TEXT NOT NULL, step TEXT NOT NULL, fraction REAL NOT NULL,
+				created_at INTEGER NOT NULL, started_at INTEGER NOT NULL, completed_at INTEGER NOT NULL)`,
+			`CREATE INDEX jobs_subject ON jobs (subject, kind, seq)`,
+			`CREATE INDEX jobs_open ON jobs (status) WHERE status IN ('pending', 'running')`))
 	})
 	if err != nil {
-		return fmt.Errorf("open the database of jobs: %w", err)
+		return nil, fmt.Errorf("jobs: %w", err)
 	}
-	var verdict string
-	if err := s.conn.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
-		return fmt.Errorf("check the database of jobs: %w", err)
-	}
-	if verdict != "ok" {
-		return fmt.Errorf("check the database of jobs: %w: %s", errDamaged, verdict)
-	}
-	if err := migrate(s.db); err != nil {
-		return fmt.Errorf("upgrade the database of jobs: %w", err)
-	}
-	return nil
-}
-
-// classify adds errDamaged to an error that says that the file is at fault.
-func classify(err error) error {
-	var e sqlite3.Error
-	if !errors.Is(err, errDamaged) && errors.As(err, &e) && (e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB) {
-		return fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	return err
-}
-
-// migrate brings the schema up to date; it refuses a file that a newer version has changed. A step that was released is never
-// edited; each is plain SQL, because the records in the code describe the present schema only.
-func migrate(db *gorm.DB) error {
-	options := *gormigrate.DefaultOptions
-	options.UseTransaction = true
-	options.ValidateUnknownMigrations = true
-	return gormigrate.New(db, &options, []*gormigrate.Migration{
-		{ID: "0001-initial", Migrate: func(tx *gorm.DB) error {
-			for _, statement := range []string{
-				`CREATE TABLE jobs (
-					seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, name TEXT NOT NULL,
-					subject TEXT NOT NULL, folder TEXT NOT NULL, actor TEXT NOT NULL, status TEXT NOT NULL, reason TEXT NOT NULL,
-					error TEXT NOT NULL, result TEXT NOT NULL, step TEXT NOT NULL, fraction REAL NOT NULL,
-					created_at INTEGER NOT NULL, started_at INTEGER NOT NULL, completed_at INTEGER NOT NULL)`,
-				`CREATE INDEX jobs_subject ON jobs (subject, kind, seq)`,
-				`CREATE INDEX jobs_open ON jobs (status) WHERE status IN ('pending', 'running')`,
-			} {
-				if err := tx.Exec(statement).Error; err != nil {
-					return fmt.Errorf("migration 0001-initial: %w", err)
-				}
-			}
-			return nil
-		}},
-	}).Migrate()
+	return &store{conn: conn, db: conn.GORM}, nil
 }
 
 func (s *store) close() error { return s.conn.Close() }

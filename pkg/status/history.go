@@ -57,7 +57,7 @@ func (s *Store) readEvents(ctx context.Context, f v1.EventFilter, limit int) ([]
 	if s.db == nil {
 		return nil, fmt.Errorf("read events: %w", ErrDegraded)
 	}
-	db, err := s.db.readGORM()
+	db, err := s.db.read()
 	if err != nil {
 		return nil, fmt.Errorf("read events: %w", err)
 	}

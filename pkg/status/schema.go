@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/go-gormigrate/gormigrate/v2"
-	"gorm.io/gorm"
 
 	v1 "github.com/philiporange/supervisor/api/v1"
+	"github.com/philiporange/supervisor/pkg/sqlite"
 )
 
 // The rows. Times are microseconds since 1970, so that they sort and compare as numbers.
@@ -105,7 +105,7 @@ func encode(what string, v any) ([]byte, error) {
 // each is plain SQL, because the rows above describe the present schema only.
 func migrations() []*gormigrate.Migration {
 	return []*gormigrate.Migration{
-		step("0001-initial",
+		sqlite.Step("0001-initial",
 			`CREATE TABLE objects (
 				id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, revision TEXT NOT NULL,
 				created INTEGER NOT NULL, updated INTEGER NOT NULL, UNIQUE (kind, name))`,
@@ -119,27 +119,8 @@ func migrations() []*gormigrate.Migration {
 				id INTEGER PRIMARY KEY, time INTEGER NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, type TEXT NOT NULL,
 				reason TEXT NOT NULL, message TEXT NOT NULL, actor TEXT NOT NULL)`,
 			`CREATE INDEX events_object ON events (kind, name, id)`),
-		step("0002-rollouts",
+		sqlite.Step("0002-rollouts",
 			`CREATE TABLE rollouts (
 				kind TEXT NOT NULL, name TEXT NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (kind, name, number))`),
 	}
-}
-
-func step(id string, statements ...string) *gormigrate.Migration {
-	return &gormigrate.Migration{ID: id, Migrate: func(tx *gorm.DB) error {
-		for _, sql := range statements {
-			if err := tx.Exec(sql).Error; err != nil {
-				return fmt.Errorf("migration %s: %w", id, err)
-			}
-		}
-		return nil
-	}}
-}
-
-// migrate brings the schema up to date. It fails on a database that a newer version has changed.
-func migrate(db *gorm.DB, steps []*gormigrate.Migration) error {
-	options := *gormigrate.DefaultOptions
-	options.UseTransaction = true
-	options.ValidateUnknownMigrations = true
-	return gormigrate.New(db, &options, steps).Migrate()
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/go-gormigrate/gormigrate/v2"
 
 	v1 "github.com/philiporange/supervisor/api/v1"
+	"github.com/philiporange/supervisor/pkg/sqlite"
 )
 
 func TestDamagedDatabaseIsSetAside(t *testing.T) {
@@ -79,7 +80,7 @@ func TestDamageInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A connection that is opened anew has no page in its cache that would hide the damage.
-	s.db.writer.SetMaxIdleConns(0)
+	s.db.writer.SQL.SetMaxIdleConns(0)
 	write(t, s.path, bytes.Repeat([]byte{0x55}, 64<<10))
 	s.SetStatus(web, &v1.ServiceStatus{PID: 2})
 	s.RecordEvent(v1.Event{Key: web, Reason: "Meanwhile"})
@@ -223,13 +224,13 @@ func TestOldDatabaseIsUpgraded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.close() //nolint:errcheck // a test
-	next := append(migrations(), step("0002-next", "ALTER TABLE events ADD COLUMN extra TEXT NOT NULL DEFAULT ''"))
+	next := append(migrations(), sqlite.Step("0002-next", "ALTER TABLE events ADD COLUMN extra TEXT NOT NULL DEFAULT ''"))
 	for range 2 {
-		if err := migrate(d.write, next); err != nil {
+		if err := sqlite.Migrate(d.write, next...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := migrate(d.write, migrations()); !errors.Is(err, gormigrate.ErrUnknownPastMigration) {
+	if err := sqlite.Migrate(d.write, migrations()...); !errors.Is(err, gormigrate.ErrUnknownPastMigration) {
 		t.Errorf("a schema of a newer version: %v", err)
 	}
 }

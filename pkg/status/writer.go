@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm"
 
 	v1 "github.com/philiporange/supervisor/api/v1"
+	"github.com/philiporange/supervisor/pkg/sqlite"
 )
 
 const (
@@ -98,7 +99,7 @@ func (s *Store) pause(d time.Duration) bool {
 func (s *Store) commit() error {
 	ctx := context.Background() //nolint:forbidigo // What is pending is written also when everybody has left.
 	err := s.flush(ctx)
-	if errors.Is(err, errDamaged) {
+	if errors.Is(err, sqlite.ErrDamaged) {
 		if err = s.replace(err); err == nil {
 			err = s.flush(ctx)
 		}
@@ -115,7 +116,7 @@ func (s *Store) flush(ctx context.Context) error {
 	}
 	if _, err := os.Stat(s.path); errors.Is(err, os.ErrNotExist) {
 		// SQLite would go on writing to the file that nobody can find any more.
-		return fmt.Errorf("%w: the file was removed", errDamaged)
+		return fmt.Errorf("%w: the file was removed", sqlite.ErrDamaged)
 	}
 	s.mu.Lock()
 	b, upTo := s.pending, s.queued
@@ -136,7 +137,7 @@ func (s *Store) flush(ctx context.Context) error {
 			s.pending.under(b)
 			s.writing = nil
 			s.mu.Unlock()
-			return classify(fmt.Errorf("save what was observed: %w", err))
+			return sqlite.Classify(fmt.Errorf("save what was observed: %w", err))
 		}
 		if cut {
 			s.pruned = 0
@@ -180,7 +181,7 @@ func (s *Store) setDegraded(err error) {
 // connect opens the database, replacing it when it is damaged, and loads what memory does not know yet.
 func (s *Store) connect(ctx context.Context) error {
 	db, err := openDatabase(ctx, s.path)
-	if errors.Is(err, errDamaged) {
+	if errors.Is(err, sqlite.ErrDamaged) {
 		if err = s.replace(err); err == nil {
 			return nil
 		}
@@ -190,7 +191,7 @@ func (s *Store) connect(ctx context.Context) error {
 	}
 	if !s.loaded {
 		if err := s.load(db.write.WithContext(ctx)); err != nil {
-			if err = errors.Join(classify(err), db.close()); errors.Is(err, errDamaged) {
+			if err = errors.Join(sqlite.Classify(err), db.close()); errors.Is(err, sqlite.ErrDamaged) {
 				return s.replace(err)
 			}
 			return err
@@ -216,7 +217,7 @@ func (s *Store) replace(cause error) error {
 		s.db = nil
 	}
 	s.dbMu.Unlock()
-	aside, err := setAside(s.path, time.Now())
+	aside, err := sqlite.SetAside(s.path, time.Now())
 	if err != nil {
 		return err
 	}

@@ -2,130 +2,45 @@ package history
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"time"
 
-	"github.com/go-gormigrate/gormigrate/v2"
-	"github.com/mattn/go-sqlite3"
-	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
-	"gorm.io/gorm/logger"
+
+	"github.com/philiporange/supervisor/pkg/sqlite"
 )
 
 // Store is one file of repairs. There are few writes, so one connection does all. It is safe for concurrent use.
 type Store struct {
-	conn *sql.DB
+	conn *sqlite.Conn
 	db   *gorm.DB
 }
-
-var errDamaged = errors.New("database is damaged")
 
 // Open opens or makes the file and brings its schema up to date. A damaged file is set aside as PATH.corrupt-TIME and a new one is
 // begun.
 func Open(ctx context.Context, path string, log *slog.Logger) (*Store, error) {
-	s, err := connect(ctx, path)
-	if !errors.Is(err, errDamaged) {
-		return s, err
-	}
-	aside := path + ".corrupt-" + time.Now().UTC().Format("20060102T150405.000000Z")
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("set the damaged history of repairs aside: %w", err)
-		}
-	}
-	log.Error("the history of repairs is damaged; it was set aside and a new one begun", "database", path, "set_aside", aside, "err", err)
-	return connect(ctx, path)
-}
-
-func connect(ctx context.Context, path string) (*Store, error) {
-	// SQLite would make it readable for all that the umask allows; it holds pieces of people's programs.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the history of repairs: %w", err)
-	}
-	if err := f.Close(); err != nil {
-		return nil, fmt.Errorf("open the history of repairs: %w", err)
-	}
-	dsn := url.URL{Scheme: "file", Path: path, RawQuery: url.Values{
-		"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_busy_timeout": {"5000"}, "_txlock": {"immediate"},
-		"_auto_vacuum": {"incremental"}, "_cache_size": {"-256"},
-	}.Encode()}
-	conn, err := sql.Open("sqlite3", dsn.String())
-	if err != nil {
-		return nil, fmt.Errorf("open the history of repairs: %w", err)
-	}
-	conn.SetMaxOpenConns(1)
-	s := &Store{conn: conn}
-	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(classify(err), conn.Close())
-	}
-	return s, nil
-}
-
-func (s *Store) prepare(ctx context.Context) error {
-	var err error
-	s.db, err = gorm.Open(sqlite.Dialector{Conn: s.conn}, &gorm.Config{
-		SkipDefaultTransaction: true, Logger: logger.Discard, DisableAutomaticPing: true,
+	conn, err := sqlite.Renew(path, log, func() (*sqlite.Conn, error) {
+		// FULL: what a repair is about to do must be known after a power cut.
+		return sqlite.Write(ctx, path, url.Values{"_synchronous": {"FULL"}, "_auto_vacuum": {"incremental"}, "_cache_size": {"-256"}}, nil, sqlite.Step("0001-initial",
+			`CREATE TABLE fixes (
+				id INTEGER PRIMARY KEY AUTOINCREMENT, object TEXT NOT NULL, folder TEXT NOT NULL, cause TEXT NOT NULL,
+				summary TEXT NOT NULL, detail TEXT NOT NULL, signature TEXT NOT NULL, actor TEXT NOT NULL, job TEXT NOT NULL, agent_job TEXT NOT NULL,
+				state TEXT NOT NULL, propose INTEGER NOT NULL, agent TEXT NOT NULL, model TEXT NOT NULL, response TEXT NOT NULL,
+				diff TEXT NOT NULL, files TEXT NOT NULL, backup TEXT NOT NULL, restored INTEGER NOT NULL, reason TEXT NOT NULL, wanted INTEGER NOT NULL,
+				run INTEGER NOT NULL, of INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+				cost_usd REAL NOT NULL, created_at INTEGER NOT NULL, ended_at INTEGER NOT NULL)`,
+			`CREATE INDEX fixes_object ON fixes (object, id)`,
+			`CREATE INDEX fixes_job ON fixes (job) WHERE job <> ''`,
+			`CREATE INDEX fixes_open ON fixes (state) WHERE ended_at = 0`,
+			`CREATE TABLE well (object TEXT NOT NULL PRIMARY KEY, revision TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID`))
 	})
 	if err != nil {
-		return fmt.Errorf("open the history of repairs: %w", err)
+		return nil, fmt.Errorf("history of repairs: %w", err)
 	}
-	var verdict string
-	if err := s.conn.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
-		return fmt.Errorf("check the history of repairs: %w", err)
-	}
-	if verdict != "ok" {
-		return fmt.Errorf("check the history of repairs: %w: %s", errDamaged, verdict)
-	}
-	if err := migrate(s.db); err != nil {
-		return fmt.Errorf("upgrade the history of repairs: %w", err)
-	}
-	return nil
-}
-
-// classify adds errDamaged to an error that says that the file is at fault.
-func classify(err error) error {
-	var e sqlite3.Error
-	if !errors.Is(err, errDamaged) && errors.As(err, &e) && (e.Code == sqlite3.ErrCorrupt || e.Code == sqlite3.ErrNotADB) {
-		return fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	return err
-}
-
-// migrate brings the schema up to date; it refuses a file that a newer version has changed. A step that was released is never
-// edited; each is plain SQL, because the records in the code describe the present schema only.
-func migrate(db *gorm.DB) error {
-	options := *gormigrate.DefaultOptions
-	options.UseTransaction = true
-	options.ValidateUnknownMigrations = true
-	return gormigrate.New(db, &options, []*gormigrate.Migration{
-		{ID: "0001-initial", Migrate: func(tx *gorm.DB) error {
-			for _, statement := range []string{
-				`CREATE TABLE fixes (
-					id INTEGER PRIMARY KEY AUTOINCREMENT, object TEXT NOT NULL, folder TEXT NOT NULL, cause TEXT NOT NULL,
-					summary TEXT NOT NULL, detail TEXT NOT NULL, signature TEXT NOT NULL, actor TEXT NOT NULL, job TEXT NOT NULL, agent_job TEXT NOT NULL,
-					state TEXT NOT NULL, propose INTEGER NOT NULL, agent TEXT NOT NULL, model TEXT NOT NULL, response TEXT NOT NULL,
-					diff TEXT NOT NULL, files TEXT NOT NULL, backup TEXT NOT NULL, restored INTEGER NOT NULL, reason TEXT NOT NULL, wanted INTEGER NOT NULL,
-					run INTEGER NOT NULL, of INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
-					cost_usd REAL NOT NULL, created_at INTEGER NOT NULL, ended_at INTEGER NOT NULL)`,
-				`CREATE INDEX fixes_object ON fixes (object, id)`,
-				`CREATE INDEX fixes_job ON fixes (job) WHERE job <> ''`,
-				`CREATE INDEX fixes_open ON fixes (state) WHERE ended_at = 0`,
-				`CREATE TABLE well (object TEXT NOT NULL PRIMARY KEY, revision TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID`,
-			} {
-				if err := tx.Exec(statement).Error; err != nil {
-					return fmt.Errorf("migration 0001-initial: %w", err)
-				}
-			}
-			return nil
-		}},
-	}).Migrate()
+	return &Store{conn: conn, db: conn.GORM}, nil
 }
 
 // Close closes the file.
