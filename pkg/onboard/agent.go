@@ -33,7 +33,7 @@ const (
 read files there; you can change nothing, and need not.`
 	form = `Answer with one YAML block between three backquotes, marked yaml: the whole manifest, with a comment beside each thing that you have
 decided and why. Keep apiVersion, kind, metadata.name and spec.workingDir as they are. The program must stay in the foreground, listen on
-127.0.0.1, and take its port from $(PORT) where it can. Do not install anything, do not write secrets, do not set spec.user. When the
+127.0.0.1, and take its port from $(PORT) where it can. Do not install anything, do not write secrets, do not set spec.user or spec.expose. When the
 proposal is right as it is, answer with it unchanged.`
 )
 
@@ -125,11 +125,24 @@ func (l *Look) accept(text string) error {
 			return fmt.Errorf("%q must begin with %q, as it belongs to that project", name, l.Name+"-")
 		case s.Spec.User != "" || s.Spec.Group != "":
 			return fmt.Errorf("%s sets spec.user or spec.group, which is for the user to decide", name)
+		case s.Spec.Expose != nil:
+			return fmt.Errorf("%s sets spec.expose: whether others can reach it is for the user to decide", name)
+		case i > 0 && l.another(name):
+			return fmt.Errorf("%q is the name of a service of another folder", name)
 		case !l.within(s.Spec.WorkingDir):
 			return fmt.Errorf("%s has the workingDir %q, which is not in %s", name, s.Spec.WorkingDir, l.Dir)
 		}
 	}
 	return nil
+}
+
+// another reports whether a name is that of a service of another project.
+func (l *Look) another(name string) bool {
+	if l.nameUsed == nil {
+		return false
+	}
+	dir, used := l.nameUsed(name)
+	return used && !l.within(dir)
 }
 
 // decode reads a manifest that others have written: valid, and of a bounded number of documents.

@@ -261,6 +261,9 @@ func TestAgentIsHeld(t *testing.T) {
 		"another's name":        {doc("sshd", ""), false},
 		"another service too":   {doc("shop", "") + "---\n" + doc("other", ""), false},
 		"another user":          {doc("shop", ", user: root"), false},
+		"shown to the world":    {doc("shop", ", expose: {host: shop.example.com}"), false},
+		"one of another folder": {doc("shop", "") + "---\n" + doc("shop-billing", ""), false},
+		"one of this folder":    {doc("shop", "") + "---\n" + doc("shop-mail", ""), true},
 		"outside of the folder": {doc("shop", "/../.."), false},
 		"a folder beside it":    {doc("shop", "-secrets"), false},
 		"too many":              {doc("shop", "") + "---\n" + strings.Repeat(doc("shop-a", "")+"---\n", 9), false},
@@ -269,7 +272,9 @@ func TestAgentIsHeld(t *testing.T) {
 		"a cron job":            {"apiVersion: supervisor.dev/v1\nkind: CronJob\nmetadata: {name: shop}\nspec: {command: x, schedule: '@daily'}\n", false},
 		"huge":                  {doc("shop", "") + "#" + strings.Repeat("x", 100_000), false},
 	} {
-		r := onboard.Request{Dir: dir, DryRun: true, Agent: func(context.Context, string) (string, error) { return "```yaml\n" + c.answer + "```", nil }}
+		used := map[string]string{"shop-billing": "/srv/billing", "shop-mail": dir + "/mail"}
+		o := onboard.Options{NameUsed: func(name string) (string, bool) { at, known := used[name]; return at, known }}
+		r := onboard.Request{Dir: dir, Options: o, DryRun: true, Agent: func(context.Context, string) (string, error) { return "```yaml\n" + c.answer + "```", nil }}
 		got, err := onboard.Run(t.Context(), r, newHouse(nil))
 		if err != nil {
 			t.Fatal(err)

@@ -45,6 +45,8 @@ type Look struct {
 	Reasons  []Reason `json:"reasons"`
 	// Warnings are what a person should know or do.
 	Warnings []string `json:"warnings,omitempty"`
+
+	nameUsed func(name string) (dir string, used bool)
 }
 
 // looker looks at one folder.
@@ -88,7 +90,7 @@ func At(dir string, o Options) (*Look, error) {
 	}
 	defer f.close()
 	l := &looker{folder: f, options: o}
-	out := &Look{Project: filepath.Base(dir), Dir: dir, Candidates: []Candidate{}}
+	out := &Look{Project: filepath.Base(dir), Dir: dir, Candidates: []Candidate{}, nameUsed: o.NameUsed}
 	out.Name, out.Known = l.name(out.Project)
 	out.DataDir = filepath.Join(o.Home, "."+out.Name)
 	if info, err := os.Stat(out.DataDir); err == nil && info.IsDir() {
