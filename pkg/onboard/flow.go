@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -134,8 +135,9 @@ type flow struct {
 	existed bool
 	next    int // candidate that the look would try next
 	agent   *dialogue
-	// written are the services that we have made.
-	written []string
+	// written are the services that we have made, replaced the manifests that were there of others beside the first.
+	written  []string
+	replaced map[string]string
 }
 
 // Run onboards a project. Its result tells what was done also when there is an error.
@@ -271,6 +273,7 @@ func (f *flow) try(ctx context.Context, p proposal) error {
 func (f *flow) attempt(ctx context.Context, p proposal) (Attempt, State, error) {
 	a := Attempt{By: p.by, Command: f.result.Command, Manifest: p.text}
 	begun := time.Now()
+	f.remember(p.text)
 	if err := f.house.Write(ctx, p.text); err != nil {
 		a.Trouble = err.Error()
 		return a, State{}, fmt.Errorf("write the manifest: %w", err)
@@ -332,13 +335,35 @@ func (f *flow) watch(ctx context.Context, name string, limit time.Duration) (Sta
 	return later, nil
 }
 
+// remember notes what is there under the names of a text that is about to be written.
+func (f *flow) remember(text string) {
+	docs, _ := manifest.Decode("", []byte(text))
+	for _, d := range docs {
+		name := d.Key.Name
+		if d.Key.Kind != v1.KindService || name == f.look.Name || slices.Contains(f.written, name) {
+			continue
+		}
+		if before, there := f.house.Current(name); there {
+			if f.replaced == nil {
+				f.replaced = map[string]string{}
+			}
+			if _, known := f.replaced[name]; !known {
+				f.replaced[name] = before
+			}
+		}
+	}
+}
+
 // note remembers the services that a text has made, for taking them back, and removes those of an earlier attempt that it
 // does not hold.
 func (f *flow) note(ctx context.Context, text string) error {
-	var made []string
+	var made, held []string
 	docs, _ := manifest.Decode("", []byte(text))
 	for _, d := range docs {
-		if name := d.Key.Name; d.Key.Kind == v1.KindService && (name != f.look.Name || !f.existed) {
+		name := d.Key.Name
+		held = append(held, name)
+		_, was := f.replaced[name]
+		if d.Key.Kind == v1.KindService && !was && (name != f.look.Name || !f.existed) {
 			made = append(made, name)
 		}
 	}
@@ -353,7 +378,21 @@ func (f *flow) note(ctx context.Context, text string) error {
 			return fmt.Errorf("take the manifest of %s away again: %w", name, err)
 		}
 	}
-	return nil
+	return f.putBack(ctx, held)
+}
+
+// putBack writes the manifests again that were replaced, but for those of names that are held.
+func (f *flow) putBack(ctx context.Context, held []string) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(f.replaced)) {
+		if slices.Contains(held, name) {
+			continue
+		}
+		if err := f.house.Write(ctx, f.replaced[name]); err != nil {
+			errs = append(errs, fmt.Errorf("put the manifest of %s back: %w", name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // revise is what to try after a failure: what the agent makes of it, else the look's next candidate.
@@ -392,6 +431,9 @@ func (f *flow) takeBack(ctx context.Context, cause error) error {
 		if err := f.house.Remove(ctx, name); err != nil {
 			errs = append(errs, fmt.Errorf("take the manifest of %s away again: %w", name, err))
 		}
+	}
+	if err := f.putBack(ctx, nil); err != nil {
+		errs = append(errs, err)
 	}
 	if f.existed && len(f.result.Attempts) > 0 {
 		if err := f.house.Write(ctx, f.before); err != nil {

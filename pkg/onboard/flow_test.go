@@ -3,6 +3,7 @@ package onboard_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -224,6 +225,46 @@ func TestFlow(t *testing.T) {
 				}
 				if c.by == "agent" && len(c.files) > 1 && !strings.Contains(got.Diff, "+  command: "+c.command) {
 					t.Errorf("the diff does not tell: %s", got.Diff)
+				}
+			})
+		})
+	}
+}
+
+// TestFlowKeepsWhatWasBeside: a service whose name a project's second one would have is as it was at the end, or the project's
+// own gets another name.
+func TestFlowKeepsWhatWasBeside(t *testing.T) {
+	t.Parallel()
+	dir := project(t, map[string]string{"Procfile": "web: good --port $PORT\nworker: worker\n", "run.sh": "#!/bin/sh\n"})
+	const mine = "apiVersion: supervisor.dev/v1\nkind: Service\nmetadata: {name: shop-worker}\nspec: {command: mine}\n"
+	for name, c := range map[string]struct {
+		at    string // folder of shop-worker
+		fates map[string]fate
+		left  []string
+		keeps bool
+	}{
+		"another's":                   {at: "/srv/other", fates: map[string]fate{"good": well}, left: []string{"shop", "shop-worker", "shop-worker-2"}, keeps: true},
+		"its own, and none is ready":  {at: dir, left: []string{"shop-worker"}, keeps: true},
+		"its own, and another way is": {at: dir, fates: map[string]fate{"good": ends, "./run.sh": well}, left: []string{"shop", "shop-worker"}, keeps: true},
+		"its own, and it is ready":    {at: dir, fates: map[string]fate{"good": well}, left: []string{"shop", "shop-worker"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				h := newHouse(c.fates)
+				if err := h.Write(t.Context(), mine); err != nil {
+					t.Fatal(err)
+				}
+				_, err := onboard.Run(t.Context(), onboard.Request{Dir: dir, Options: onboard.Options{
+					Home: "/home/me", Program: func(name string) (string, bool) { return name, true },
+					NameUsed: func(name string) (string, bool) { return c.at, name == "shop-worker" },
+				}}, h)
+				left := slices.Sorted(maps.Keys(h.manifests))
+				if !slices.Equal(left, c.left) || (err == nil) != (len(left) > 1) {
+					t.Errorf("left are %v, want %v (removed %v): %v", left, c.left, h.removed, err)
+				}
+				if kept := h.manifests["shop-worker"] == mine; kept != c.keeps {
+					t.Errorf("the manifest that was there is kept: %v", kept)
 				}
 			})
 		})

@@ -15,9 +15,19 @@ import (
 func (l *Look) render(c *Candidate) string {
 	text := l.document(c, l.Name)
 	for i := range c.Beside {
-		text += "---\n" + l.document(&c.Beside[i], safeName(l.Name+"-"+c.Beside[i].Name))
+		text += "---\n" + l.document(&c.Beside[i], l.beside(c.Beside[i].Name))
 	}
 	return text
+}
+
+// beside is the name of a further service, with a number when a service of another folder has it.
+func (l *Look) beside(of string) string {
+	base := safeName(l.Name + "-" + of)
+	name := base
+	for n := 2; l.another(name); n++ {
+		name = fmt.Sprintf("%s-%d", base, n)
+	}
+	return name
 }
 
 // ManifestOf is the manifest of one of the candidates.
