@@ -13,6 +13,12 @@ import (
 // secretLine is a line of a document that cannot be read as one, with a variable on it that looks like a secret.
 var secretLine = regexp.MustCompile(`([A-Za-z_][\w.-]*)(["']?[ \t]*:[ \t]+)("[^"]*"|'[^']*'|[^\s,}\]{\["'#][^,}\]#\n]*)`)
 
+// secretWord is a flag or a variable of a command line, with its value.
+var secretWord = regexp.MustCompile(`(?m)((?:^|[\s"'\[,(])--?[A-Za-z][\w-]*|\b[A-Za-z_]\w*)(["']?[ \t]*[ \t,=][ \t]*["']?)([^\s"',\]}-][^\s"',\]}]*)`)
+
+// maskedName is the end of a line whose value was masked.
+var maskedName = regexp.MustCompile(`:[ \t]+"\Q` + mask + `\E"[^,}\]]*$`)
+
 // maskManifest is the text of a manifest without its secrets. What is not secret stays as it is, byte for byte.
 func maskManifest(files Files, text []byte) []byte {
 	if text == nil {
@@ -50,7 +56,36 @@ func maskLines(text []byte) []byte {
 		}
 		return slices.Concat(parts[1], parts[2], []byte(`"`+mask+`"`))
 	})
-	return []byte(maskURL(string(text)))
+	text = secretWord.ReplaceAllFunc(text, func(m []byte) []byte {
+		parts := secretWord.FindSubmatch(m)
+		flag := bytes.ContainsRune(parts[1], '-')
+		if !secretName.Match(parts[1]) || !flag && !bytes.Contains(parts[2], []byte("=")) || reference.Match(parts[3]) {
+			return m
+		}
+		return slices.Concat(parts[1], parts[2], []byte(mask))
+	})
+	return []byte(maskURL(string(withoutRest(text))))
+}
+
+// withoutRest leaves out the further lines of values whose first one was masked: those that stand deeper than the name.
+func withoutRest(text []byte) []byte {
+	var out []byte
+	deeper := -1 // the column of the name; -1 when the last line was no masked one
+	for line := range bytes.Lines(text) {
+		name := maskedName.FindIndex(line)
+		body := bytes.TrimLeft(line, " ")
+		switch {
+		case deeper >= 0 && len(bytes.TrimSpace(line)) == 0:
+		case deeper >= 0 && len(line)-len(body) > deeper:
+			continue
+		case name != nil:
+			deeper = len(line) - len(bytes.TrimLeft(line, " -\"'?"))
+		default:
+			deeper = -1
+		}
+		out = append(out, line...)
+	}
+	return out
 }
 
 // leafChanges are the changes that lead from one tree to another of the same form. A list is one value.

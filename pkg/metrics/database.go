@@ -21,6 +21,14 @@ const asidePace = time.Hour
 
 // openDB opens the database for one writer and a reader beside it, with half a MiB of cache each.
 func openDB(path string) (*gorm.DB, error) {
+	// SQLite would make it readable for all that the umask allows.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open metrics database: %w", err)
+	}
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=5000&_auto_vacuum=incremental&_cache_size=-512"
 	// No PrepareStmt: its cache is a goroutine for ever, with a timer that wakes an idle machine.

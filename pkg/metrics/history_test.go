@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -288,5 +289,16 @@ func TestSweepDropsEmptySeriesAndShrinks(t *testing.T) {
 	}
 	if free != 0 || mode != 2 {
 		t.Errorf("%d free pages in mode %d, want none in mode 2 (incremental)", free, mode)
+	}
+}
+
+func TestHistoryIsOursAlone(t *testing.T) {
+	t.Parallel()
+	path, now := filepath.Join(t.TempDir(), "metrics.db"), epoch
+	record(t, openTest(t, path, &now), snapshotOf(now, "Service/web", 1, 1))
+	for _, end := range []string{"", "-wal", "-shm"} {
+		if info, err := os.Stat(path + end); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s%s: %v, %v", path, end, info, err)
+		}
 	}
 }
