@@ -343,10 +343,11 @@ func (e *Env) close() {
 	}
 }
 
-// children returns the live processes that the keeper of this environment started: HOME is our folder in all of them.
+// children returns the live processes of this environment: the keeper marks all that it starts, and HOME is our folder in what
+// does not come from it.
 func (e *Env) children() []int {
 	var pids []int
-	for _, pid := range WithEnv("HOME=" + e.Dir) {
+	for _, pid := range append(WithEnv("HOME="+e.Dir), WithEnv("SUPERVISOR_KEEPER="+filepath.Join(e.Dir, "keeper"))...) {
 		if pid != os.Getpid() {
 			pids = append(pids, pid)
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -63,6 +64,10 @@ func TestUpgrade(t *testing.T) {
 func TestMakeRun(t *testing.T) {
 	if _, err := exec.LookPath("node"); err != nil {
 		t.Skip("the quickstart's service needs node")
+	}
+	if taken, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", "127.0.0.1:9901"); err == nil {
+		_ = taken.Close()
+		t.Skip("somebody else has port 9901, which the quickstart needs")
 	}
 	dir, err := os.MkdirTemp("", "sv")
 	if err != nil {
