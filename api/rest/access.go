@@ -2,7 +2,9 @@ package rest
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/philiporange/supervisor/api/wire"
 )
@@ -54,7 +57,7 @@ func (c caller) trusted() bool { return c.via == viaSocket || c.via == viaToken 
 //	unix socket            the same user, or root
 //	Authorization: Bearer  the token
 //	cookie                 made by a login link; to change something the request must come from our own page
-//	loopback, no token     Host, Origin and Sec-Fetch-Site are ours and nothing forwarded the request
+//	loopback, no token     Host, Origin and Sec-Fetch-Site are ours, nothing forwarded the request, and it is of the same user, or root
 //
 // A page in the user's browser can send requests to loopback, under its own name (DNS rebinding) or ours (cross-site), and
 // a proxy on this machine makes everybody look local. These must show the token.
@@ -123,6 +126,9 @@ func (a *Authorizer) foreign(r *http.Request) string {
 	if err != nil || !remote.Addr().Unmap().IsLoopback() {
 		return "the request comes from another machine"
 	}
+	if reason := a.anothers(r); reason != "" {
+		return reason
+	}
 	for name := range r.Header {
 		if forwarding(name) {
 			return "the request was forwarded (" + name + ")"
@@ -133,6 +139,23 @@ func (a *Authorizer) foreign(r *http.Request) string {
 	}
 	if !sameOrigin(r) && (r.Header.Get("Origin") != "" || r.Header.Get("Referer") != "" || r.Header.Get("Sec-Fetch-Site") != "") {
 		return "the request was made by a page of another site"
+	}
+	return ""
+}
+
+// anothers says that the program which asks is another user's: who may ask here may run programs as us. Empty when it is ours.
+func (a *Authorizer) anothers(r *http.Request) string {
+	owner, ok := r.Context().Value(ownerKey{}).(func() (int, error))
+	if !ok {
+		return ""
+	}
+	switch uid, err := owner(); {
+	case errors.Is(err, fs.ErrNotExist): // a kernel that does not tell
+	case err != nil:
+		a.log.Debug("a connection is nobody's", "err", err)
+		return "it cannot be told whose program is asking"
+	case uid != a.uid && uid != 0:
+		return fmt.Sprintf("the request comes from a program of user %d, and this is the supervisor of user %d", uid, a.uid)
 	}
 	return ""
 }
@@ -217,16 +240,22 @@ func agentOf(r *http.Request) string {
 // peerKey is the context key of the unix socket's peer.
 type peerKey struct{}
 
+// ownerKey is the context key of what finds the user at the other end of a connection within this machine.
+type ownerKey struct{}
+
 // peer is who holds the other end of a unix socket.
 type peer struct {
 	uid int
 	err error
 }
 
-// withPeer is an http.Server's ConnContext: it asks the kernel once for each connection.
+// withPeer is an http.Server's ConnContext: the kernel is asked once for each connection, of TCP only when somebody wants to know.
 func withPeer(ctx context.Context, conn net.Conn) context.Context {
 	if inner, ok := conn.(interface{ Unwrap() net.Conn }); ok {
 		conn = inner.Unwrap()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		return context.WithValue(ctx, ownerKey{}, sync.OnceValues(func() (int, error) { return ownerOf(tcp) }))
 	}
 	unixConn, ok := conn.(*net.UnixConn)
 	if !ok {
