@@ -26,3 +26,22 @@ func TestInputPaths(t *testing.T) {
 		}
 	}
 }
+
+// TestRedactedInput: the input of a tool stays JSON, whatever is hidden in it.
+func TestRedactedInput(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`{"b":1.50,"a":["Cookie: x=1","plain"]}`: `{"a":["Cookie: [redacted]","plain"],"b":1.50}`,
+		`"say \"s3cret!\""`:                      `"say \"[redacted]\""`,
+		`null`:                                   `null`,
+		`{"broken`:                               ``,
+	} {
+		if got := redactJSON(json.RawMessage(in), []string{"s3cret!"}); string(got) != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+	tool := &Tool{Title: "read s3cret!"}
+	if e := (Event{Kind: KindTool, Tool: tool}).Redacted("s3cret!"); e.Tool.Title != "read [redacted]" || tool.Title != "read s3cret!" {
+		t.Errorf("%q; the event that was told is %q", e.Tool.Title, tool.Title)
+	}
+}

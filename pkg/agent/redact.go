@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"bytes"
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strings"
@@ -54,6 +56,57 @@ func Redact(text string, secrets ...string) string {
 		}
 	}
 	return text
+}
+
+// Redacted is the event as it may be kept: without what looks like a secret in its texts, and without the given values anywhere.
+func (e Event) Redacted(secrets ...string) Event {
+	e.Text = Redact(e.Text, secrets...)
+	if e.Tool == nil {
+		return e
+	}
+	t := *e.Tool
+	t.Title, t.Output = Redact(t.Title, secrets...), Redact(t.Output, secrets...)
+	t.Diffs = slices.Clone(t.Diffs)
+	for i := range t.Diffs {
+		t.Diffs[i].Old, t.Diffs[i].New = Redact(t.Diffs[i].Old, secrets...), Redact(t.Diffs[i].New, secrets...)
+	}
+	t.Input = redactJSON(t.Input, secrets)
+	e.Tool = &t
+	return e
+}
+
+// redactJSON hides secrets in every string of a JSON value. What cannot be read is left out.
+func redactJSON(raw json.RawMessage, secrets []string) json.RawMessage {
+	if raw == nil {
+		return nil
+	}
+	var v any
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return nil
+	}
+	out, err := json.Marshal(redactStrings(v, secrets))
+	if err != nil {
+		return nil
+	}
+	return out
+}
+
+func redactStrings(v any, secrets []string) any {
+	switch v := v.(type) {
+	case string:
+		return Redact(v, secrets...)
+	case []any:
+		for i := range v {
+			v[i] = redactStrings(v[i], secrets)
+		}
+	case map[string]any:
+		for name := range v {
+			v[name] = redactStrings(v[name], secrets)
+		}
+	}
+	return v
 }
 
 // redactPairs hides the values of name and value, but for words that only look like one.

@@ -272,7 +272,10 @@ func (a *App) opinion(ctx context.Context, without bool, q agent.Request) (ask f
 	}
 	return func(ctx context.Context, h *jobs.Handle, prompt string) (string, error) {
 		h.Log("prompt", prompt, nil)
-		outcome, err := a.agents.runner.Run(ctx, q, prompt, func(e agent.Event) { h.Log(string(e.Kind), e.Text, e) })
+		outcome, err := a.agents.runner.Run(ctx, q, prompt, func(e agent.Event) {
+			e = e.Redacted()
+			h.Log(string(e.Kind), e.Text, e)
+		})
 		return outcome.Text, err
 	}, "", nil
 }

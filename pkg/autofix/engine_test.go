@@ -231,6 +231,37 @@ func TestTheCheckHasWhatTheAgentHasNot(t *testing.T) {
 	}
 }
 
+// TestTheTranscriptKeepsSecrets: what an agent has read and what a check has printed is kept without the program's secrets.
+func TestTheTranscriptKeepsSecrets(t *testing.T) {
+	w := newWorld(t)
+	w.autofix = &v1.Autofix{Check: "pytest"}
+	w.agent = func(_ context.Context, q agent.Request, _ string, emit func(agent.Event)) (agent.Outcome, error) {
+		lay(t, q.Dir, map[string]string{"app.py": "good\n"})
+		emit(agent.Event{Kind: agent.KindToolEnd, Tool: &agent.Tool{
+			ID: "1", Kind: "read", Title: "read hunter2222", Input: []byte(`{"lines": [1], "text": "x \"hunter2222\""}`), Output: "KEY is hunter2222",
+			Diffs: []agent.Diff{{Path: "app.py", Old: "hunter2222", New: "not hunter2222"}},
+		}})
+		emit(agent.Event{Kind: agent.KindText, Text: "I saw hunter2222"})
+		return agent.Outcome{Text: "I saw hunter2222"}, nil
+	}
+	w.checks = func(_, _ string) (string, error) { return "connecting with hunter2222", errors.New("exit status 1") }
+	f := w.fix("")
+	var transcript strings.Builder
+	if err := w.engine.Transcript(t.Context(), f.ID, &transcript); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{transcript.String(), f.Reason, f.Response, f.Diff} {
+		if strings.Contains(text, "hunter2222") {
+			t.Errorf("a secret is kept: %s", text)
+		}
+	}
+	for _, want := range []string{"KEY is", "I saw", `"lines":[1]`, "connecting with"} {
+		if !strings.Contains(transcript.String(), want) {
+			t.Errorf("%q is not in the transcript: %s", want, transcript.String())
+		}
+	}
+}
+
 func TestProposals(t *testing.T) {
 	w := newWorld(t)
 	w.autofix = &v1.Autofix{Mode: v1.AutofixPropose}

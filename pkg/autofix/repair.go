@@ -316,6 +316,7 @@ func (r *repair) letWork(ctx context.Context) (outcome, error) {
 		if e.Tool != nil && outside == "" {
 			outside = escaped(r.copy, e.Tool)
 		}
+		e = e.Redacted(r.target.Secrets...)
 		r.h.Log(string(e.Kind), e.Text, e)
 	})
 	r.f.Agent, r.f.Model, r.f.Response = out.Agent, out.Model, agent.Redact(out.Text, r.target.Secrets...)
@@ -432,6 +433,7 @@ func (r *repair) runCheck(ctx context.Context) error {
 		return err
 	}
 	out, err := r.e.world.Check(ctx, r.t.Key, command, r.copy)
+	out = agent.Redact(out, r.target.Secrets...) // it has run with the environment of the program
 	r.h.Log("check", out, nil)
 	if err != nil {
 		return fmt.Errorf("%s: %w%s", command, err, tail(out))
