@@ -103,15 +103,25 @@ func Fake(t testing.TB, id string, script Script) agent.Spec {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := json.Marshal(script)
+	spec, err := Scripted(program, id, script)
 	if err != nil {
 		t.Fatal(err)
 	}
+	spec.Env[logEnv] = LogOf(t, id)
+	return spec
+}
+
+// Scripted is the Spec of a scripted agent that is a program whose main function calls Main first.
+func Scripted(program, id string, script Script) (agent.Spec, error) {
+	text, err := json.Marshal(script)
+	if err != nil {
+		return agent.Spec{}, err
+	}
 	return agent.Spec{
 		ID: id, Name: "Fake " + id, Protocol: agent.ProtocolACP, Argv: []string{program, "{{if .Model}}--model={{.Model}}{{end}}"},
-		Version: []string{"--version"}, NoKey: true, Env: map[string]string{scriptEnv: string(text), logEnv: LogOf(t, id)},
+		Version: []string{"--version"}, NoKey: true, Env: map[string]string{scriptEnv: string(text)},
 		KeyEnv: "FAKE_KEY", BaseURLEnv: "FAKE_URL",
-	}
+	}, nil
 }
 
 var logs sync.Map // of a test's name and an agent's ID: a file
@@ -506,6 +516,13 @@ var (
 // Configure makes agents those of a supervisor whose data folder is dir, and the only ones.
 func Configure(t testing.TB, dir string, specs ...agent.Spec) {
 	t.Helper()
+	if err := Write(dir, specs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Write is Configure where there is no test.
+func Write(dir string, specs ...agent.Spec) error {
 	for _, b := range agent.Builtin() {
 		if !slices.ContainsFunc(specs, func(s agent.Spec) bool { return s.ID == b.ID }) {
 			specs = append(specs, agent.Spec{ID: b.ID, Protocol: b.Protocol, Argv: b.Argv, Disabled: true})
@@ -513,9 +530,7 @@ func Configure(t testing.TB, dir string, specs ...agent.Spec) {
 	}
 	text, err := json.Marshal(specs)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "agents.json"), text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	return os.WriteFile(filepath.Join(dir, "agents.json"), text, 0o600)
 }

@@ -7,7 +7,7 @@ import { launch, PATIENCE } from './browser.mjs';
 const [demo, bin, folder, ...only] = process.argv.slice(2);
 mkdirSync(folder, { recursive: true });
 
-const world = spawn(demo, ['-bin', bin], { stdio: ['pipe', 'pipe', 'inherit'] });
+const world = spawn(demo, ['-bin', bin, '-deeds'], { stdio: ['pipe', 'pipe', 'inherit'] });
 const { value: line } = await createInterface({ input: world.stdout })[Symbol.asyncIterator]().next();
 if (!line) throw new Error('the demo did not start');
 const { url } = JSON.parse(line);
@@ -22,14 +22,26 @@ const pages = {
 	'service-metrics': ['/services/search/metrics', (page) => page.locator('.uplot').first().waitFor()],
 	'service-environment': ['/services/checkout/environment', (page) => page.getByText('CURRENCY').waitFor()],
 	'service-manifest': ['/services/checkout/manifest', (page) => page.locator('.cm-content').waitFor()],
+	'service-updates': ['/services/pricing/updates', (page) => page.getByText('Revision 3').waitFor()],
+	'service-fixes': ['/services/newsletter/fixes', (page) => page.getByText('Applied').first().waitFor()],
+	'service-proposal': ['/services/loyalty/fixes', (page) => page.getByRole('button', { name: 'Apply it' }).waitFor()],
+	'service-security': ['/services/pricing/security', (page) => page.getByText('Prices are changed by whoever asks').waitFor()],
 	new: ['/new', named('New service')],
+	'new-cron': ['/new/cron', named('New cron job')],
+	onboard: ['/onboard', (page) => page.getByText('newsletter').first().waitFor()],
 	logs: ['/logs', (page) => page.getByText('GET').first().waitFor()],
 	metrics: ['/charts?service=search', (page) => page.locator('.uplot').first().waitFor()],
 	cron: ['/cron', named('Cron')],
 	'cron-job': ['/cron/backup', named('backup')],
 	manifests: ['/manifests?file=broken.yaml', (page) => page.locator('.cm-content').waitFor()],
-	caddy: ['/caddy', named('Caddy')],
-	jobs: ['/jobs', named('Jobs')],
+	'manifests-templates': ['/manifests?new=1', (page) => page.getByRole('button', { name: /Static site/ }).waitFor()],
+	caddy: ['/caddy', (page) => page.getByText('pricing').first().waitFor()],
+	'caddy-running': ['/caddy?config=running', (page) => page.getByText('"apps"').waitFor()],
+	jobs: ['/jobs', (page) => page.getByText('security scan').first().waitFor()],
+	chat: ['/chat', async (page) => {
+		await page.getByRole('button', { name: /Why is recommendations down/ }).first().click();
+		await page.getByText('Then start it anew').waitFor();
+	}],
 	events: ['/events', (page) => page.getByText('GaveUp').first().waitFor()],
 	settings: ['/settings', named('Settings')],
 	palette: ['/', async (page) => {

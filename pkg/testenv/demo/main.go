@@ -1,5 +1,7 @@
 // Command demo runs a supervisor in a temporary folder with a small world in it: services that do something, one that crashes, one
 // that is not ready, jobs, a broken manifest, and figures of the past. For trying the dashboard, and for pictures of it.
+// With -deeds it is also updated, repaired, scanned and talked about, by agents that follow a script; Caddy serves it when
+// there is one beside the supervisor.
 //
 // It prints one line of JSON with the address when everything has settled, and ends, with all that it started, when its
 // standard input does.
@@ -30,6 +32,7 @@ import (
 
 	"github.com/philiporange/supervisor/api/client"
 	v1 "github.com/philiporange/supervisor/api/v1"
+	"github.com/philiporange/supervisor/pkg/agent/agenttest"
 	"github.com/philiporange/supervisor/pkg/metrics"
 )
 
@@ -40,24 +43,27 @@ var world embed.FS
 const settle = time.Minute
 
 func main() {
+	agenttest.Main() // the scripted agents are this program
 	bin := flag.String("bin", "bin", "folder of supervisor and supervisor-keeper")
 	crowd := flag.Int("crowd", 0, "that many more services, which sleep")
 	empty := flag.Bool("empty", false, "leave the world out")
+	deeds := flag.Bool("deeds", false, "update, repair, scan and talk about the world, with Caddy before it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *bin, *crowd, *empty); err != nil {
+	if err := run(ctx, *bin, *crowd, *empty, *deeds); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, bin string, crowd int, empty bool) error {
-	dir, err := os.MkdirTemp("", "svdemo")
+func run(ctx context.Context, bin string, crowd int, empty, deeds bool) error {
+	house, err := os.MkdirTemp("", "svdemo")
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(dir) }()
+	defer func() { _ = os.RemoveAll(house) }()
+	dir, projects := filepath.Join(house, "data"), filepath.Join(house, "projects")
 	if err := furnish(ctx, dir, crowd, empty); err != nil {
 		return err
 	}
@@ -65,16 +71,26 @@ func run(ctx context.Context, bin string, crowd int, empty bool) error {
 	if err != nil {
 		return err
 	}
+	routes := []string{"CADDY_MODE=off"}
+	if deeds {
+		if err := prepare(dir, projects); err != nil {
+			return err
+		}
+		if routes, err = withCaddy(dir, bin); err != nil {
+			return err
+		}
+	}
 	out, err := os.Create(filepath.Join(dir, "manager.out"))
 	if err != nil {
 		return err
 	}
 	defer out.Close()
 	cmd := exec.Command(filepath.Join(bin, "supervisor"), "run") //nolint:noctx // It is told to end over its socket.
-	cmd.Env = []string{
+	cmd.Env = append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "SUPERVISOR_DIR=" + dir, "SUPERVISOR_HOST=127.0.0.1", "SUPERVISOR_PORT=" + strconv.Itoa(port),
-		"SERVICE_HOST=127.0.0.1", "CADDY_ADMIN_URL=http://127.0.0.1:1", "MONITOR_INTERVAL=10s",
-	}
+		"SERVICE_HOST=127.0.0.1", "MONITOR_INTERVAL=10s",
+		"PROJECTS_DIR=" + projects, "AGENT=guide", "AGENT_ALLOW_ROOT=true", "AUTOFIX_HEALTHY=500ms", "RESTART_DELAY=1s",
+	}, routes...)
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
 		return err
@@ -95,6 +111,12 @@ func run(ctx context.Context, bin string, crowd int, empty bool) error {
 	if err := await(ctx, func() bool { return c.Ready(ctx) == nil && settled(ctx, c, crowd, empty) }); err != nil {
 		text, _ := os.ReadFile(out.Name())
 		return fmt.Errorf("%w\n%s", err, text)
+	}
+	if deeds {
+		if err := act(ctx, c, dir, projects); err != nil {
+			text, _ := os.ReadFile(out.Name())
+			return fmt.Errorf("%w\n%s", err, text)
+		}
 	}
 	answer, err := json.Marshal(map[string]any{"url": "http://127.0.0.1:" + strconv.Itoa(port), "dir": dir, "pid": cmd.Process.Pid})
 	if err != nil {
@@ -165,6 +187,7 @@ func remember(ctx context.Context, path string) error {
 		{"mailer", 1, 34},
 		{"metrics-relay", 1, 30},
 		{"reviews", 1, 40},
+		{"pricing", 2, 52},
 	}
 	now := time.Now()
 	for at := now.Add(-26 * time.Hour); at.Before(now); at = at.Add(time.Minute) {

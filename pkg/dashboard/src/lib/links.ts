@@ -1,6 +1,6 @@
 // Where things are. One place that knows the addresses of pages.
 
-import type { Key, Service } from './api/types';
+import type { Expose, Key, Service } from './api/types';
 
 const enc = encodeURIComponent;
 
@@ -20,3 +20,6 @@ export function endpoints(service: Service, host: string | undefined): { url: st
 	}
 	return list;
 }
+
+/** Whether a service is to be reached through Caddy. */
+export const isExposed = (e: Expose | undefined) => e !== undefined && e.enabled !== false && Boolean(e.subdomain || e.path || e.host);

@@ -8,6 +8,9 @@ args.add_argument("--busy", type=float, default=0, help="share of a core")
 args.add_argument("--lines", type=float, default=0.3, help="lines a second")
 args = args.parse_args()
 
+if os.environ.get("RATES") == "v3":
+    raise KeyError("rates.v3 has no column 'currency'")
+
 held = bytearray(os.urandom(1 << 20) * args.memory)
 random.seed(f"{args.name} {os.getpid()}")
 

@@ -486,6 +486,35 @@ export interface Fix {
 	restored_at: string | null;
 }
 
+/** The newest security scan of a service. */
+export interface Scan {
+	has_scan: boolean;
+	job_id: string | null;
+	status: Job['status'] | null;
+	result: ScanResult | null;
+	error: string | null;
+	started_at: string | null;
+	completed_at: string | null;
+}
+
+export interface ScanResult {
+	url: string;
+	scan_time: string;
+	summary: Record<ScanFinding['status'], number>;
+	findings: ScanFinding[];
+	requests: number;
+	notes?: string[];
+}
+
+export interface ScanFinding {
+	category: string;
+	check: string;
+	status: 'red' | 'amber' | 'green';
+	detail: string;
+	recommendation: string;
+	source: 'supervisor' | 'agent';
+}
+
 /** A coding agent that is known on this machine. */
 export interface Agent {
 	id: string;
