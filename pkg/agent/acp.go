@@ -83,7 +83,7 @@ func (s *Session) open(ctx context.Context) error {
 	s.loads = hello.AgentCapabilities.LoadSession
 	servers := make([]acp.McpServer, 0, len(s.request.Servers))
 	for _, m := range s.request.Servers {
-		stdio := &acp.McpServerStdio{Name: m.Name, Command: m.Command, Args: append([]string{}, m.Args...), Env: []acp.EnvVariable{}}
+		stdio := &acp.McpServerStdio{Name: m.Name, Command: m.Command, Args: m.args(&s.plan.spec), Env: []acp.EnvVariable{}}
 		for name, value := range m.Env {
 			stdio.Env = append(stdio.Env, acp.EnvVariable{Name: name, Value: value})
 		}

@@ -45,3 +45,22 @@ func TestRedactedInput(t *testing.T) {
 		t.Errorf("%q; the event that was told is %q", e.Tool.Title, tool.Title)
 	}
 }
+
+// TestWhoDoesNotAskOnlyLooks: an agent that uses tools without asking is given a server that changes nothing.
+func TestWhoDoesNotAskOnlyLooks(t *testing.T) {
+	t.Parallel()
+	server := Server{Args: []string{"all"}, Unasked: []string{"looking"}}
+	asking := map[string]bool{"opencode": true, "gemini": true, "qwen": true, "claude": true, "codex": false, "mine": false}
+	for _, spec := range append(Builtin(), Spec{ID: "mine"}) {
+		want := "looking"
+		if asking[spec.ID] {
+			want = "all"
+		}
+		if got := server.args(&spec); !slices.Equal(got, []string{want}) {
+			t.Errorf("%s is given %q, want %s", spec.ID, got, want)
+		}
+	}
+	if got := (&Server{Args: []string{"all"}}).args(&Spec{}); !slices.Equal(got, []string{"all"}) {
+		t.Errorf("a server without a choice is started with %q", got)
+	}
+}

@@ -9,7 +9,7 @@ func Builtin() []Spec {
 // OPENCODE_DISABLE_PROJECT_CONFIG keeps out as well. The npm variables keep it from installing a plugin at its first start.
 func opencode() Spec {
 	return Spec{
-		ID: "opencode", Name: "opencode", Licence: "MIT", Protocol: ProtocolACP,
+		ID: "opencode", Name: "opencode", Licence: "MIT", Protocol: ProtocolACP, Asks: true,
 		Argv: []string{"opencode", "acp", "--pure"}, Version: []string{"--version"},
 		Env: map[string]string{
 			"OPENCODE_CONFIG_CONTENT": `{"autoupdate":false,"share":"disabled","snapshot":false,"lsp":false,"formatter":false,` +
@@ -49,7 +49,7 @@ func opencode() Spec {
 // gemini asks in its default mode.
 func gemini() Spec {
 	return Spec{
-		ID: "gemini", Name: "Gemini CLI", Licence: "Apache-2.0", Protocol: ProtocolACP,
+		ID: "gemini", Name: "Gemini CLI", Licence: "Apache-2.0", Protocol: ProtocolACP, Asks: true,
 		Argv: []string{"gemini", "--acp", "--skip-trust", "{{if .Model}}--model={{.Model}}{{end}}"}, Version: []string{"--version"},
 		Env: map[string]string{"GEMINI_TELEMETRY_ENABLED": "false"},
 		Files: map[string]string{
@@ -68,7 +68,7 @@ func gemini() Spec {
 // qwen asks in its default mode.
 func qwen() Spec {
 	return Spec{
-		ID: "qwen", Name: "Qwen Code", Licence: "Apache-2.0", Protocol: ProtocolACP,
+		ID: "qwen", Name: "Qwen Code", Licence: "Apache-2.0", Protocol: ProtocolACP, Asks: true,
 		Argv: []string{"qwen", "--auth-type", "openai", "--acp"}, Version: []string{"--version"},
 		Env: map[string]string{"OPENAI_MODEL": "{{.Model}}"},
 		Files: map[string]string{
@@ -122,7 +122,7 @@ stream_max_retries = 1
 // claude speaks through a bridge, and is the user's own to install: its licence does not let others ship it.
 func claude() Spec {
 	return Spec{
-		ID: "claude", Name: "Claude Code", Licence: "proprietary", Protocol: ProtocolACP,
+		ID: "claude", Name: "Claude Code", Licence: "proprietary", Protocol: ProtocolACP, Asks: true,
 		Argv: []string{"claude-agent-acp"}, Version: []string{"--version"},
 		Env: map[string]string{
 			"ANTHROPIC_MODEL": "{{.Model}}", "ANTHROPIC_DEFAULT_SONNET_MODEL": "{{if .BaseURL}}{{.Model}}{{end}}",

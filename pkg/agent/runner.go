@@ -146,7 +146,17 @@ type Request struct {
 type Server struct {
 	Name, Command string
 	Args          []string
-	Env           map[string]string
+	// Unasked are the arguments for an agent that uses tools without asking; nil gives it those of all.
+	Unasked []string
+	Env     map[string]string
+}
+
+// args are those for an agent.
+func (m *Server) args(spec *Spec) []string {
+	if m.Unasked != nil && !spec.Asks {
+		return append([]string{}, m.Unasked...)
+	}
+	return append([]string{}, m.Args...)
 }
 
 // Run lets an agent do one thing: it starts it, gives it a prompt, and ends it. emit is called with each event, one at a time; it may

@@ -49,6 +49,8 @@ type Spec struct {
 	Models map[string]string `json:"models,omitempty"`
 	// Access is what it can be held to by its configuration; none means read and edit.
 	Access []Access `json:"access,omitempty"`
+	// Asks says that it asks before it uses a tool of an MCP server. One that does not is given the servers' Unasked.
+	Asks bool `json:"asks,omitempty"`
 	// Runs are paths, with * in names, of what the agent runs, or of settings that make it run something, when a project brings them
 	// along in its folder or above it (with ./ before: in its folder). It is not started there.
 	Runs []string `json:"runs,omitempty"`

@@ -43,11 +43,12 @@ func (c *chats) servers(user string, asks bool) []agent.Server {
 	if err != nil {
 		return nil
 	}
-	args := []string{"mcp", "--read-only"}
+	readOnly := []string{"mcp", "--read-only"}
+	args := readOnly
 	if asks {
 		args = []string{"mcp", "--client-asks"} // each call that changes something goes through the conversation's own question
 	}
-	return []agent.Server{{Name: chat.ServerName, Command: program, Args: args, Env: map[string]string{"SUPERVISOR_DIR": c.app.settings.Dir}}}
+	return []agent.Server{{Name: chat.ServerName, Command: program, Args: args, Unasked: readOnly, Env: map[string]string{"SUPERVISOR_DIR": c.app.settings.Dir}}}
 }
 
 // inChat puts the errors of conversations into the API's.
