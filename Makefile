@@ -99,7 +99,7 @@ bench: build caddy bench-logs ## Measure: cold start, drop to exec, respawn, idl
 	cd $(DASHBOARD) && node bench/crowd.mjs ../../.cache/demo ../../bin
 	cd $(DASHBOARD) && node bench/tail.mjs ../../.cache/demo ../../bin
 	$(GO) test -tags $(TAGS) -run - -bench 'RouteChange|RequestsWhileRoutesChange' -benchtime 20x ./pkg/testenv
-	$(GO) test -tags $(TAGS) -run - -bench RollingUpdates -benchtime $(ROLLOUTS)x ./pkg/testenv
+	$(GO) test -tags $(TAGS) -run - -bench RollingUpdates -benchtime $(ROLLOUTS)x -timeout 60m ./pkg/testenv
 
 .PHONY: bench-logs
 bench-logs: ## Measure: output into files beside its floor, rows into the index, search, streams, samples, history, a flood into a small disk
