@@ -74,18 +74,32 @@ while True:
 `
 )
 
+// giftCards is a project that no service runs from.
+const giftCards = `from fastapi import FastAPI
+
+app = FastAPI(title="Gift cards")
+
+
+@app.get("/health")
+def health():
+    return {"status": "ok"}
+`
+
 // prepare makes the projects that are worked on, and the agents that do.
 func prepare(dir, projects string) error {
 	app, err := fs.ReadFile(world, "world/app.py")
 	if err != nil {
 		return err
 	}
-	for project, text := range map[string]string{"loyalty": broken, "newsletter": broken, "pricing": string(app)} {
-		folder := filepath.Join(projects, project)
-		if err := os.MkdirAll(folder, 0o755); err != nil {
+	for path, text := range map[string]string{
+		"loyalty/app.py": broken, "newsletter/app.py": broken, "pricing/app.py": string(app),
+		"gift-cards/main.py": giftCards, "gift-cards/requirements.txt": "fastapi\nuvicorn\n",
+	} {
+		path = filepath.Join(projects, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(folder, "app.py"), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return err
 		}
 	}
@@ -108,9 +122,12 @@ func prepare(dir, projects string) error {
 	return agenttest.Write(dir, specs...)
 }
 
-// withCaddy is what makes the supervisor run the Caddy that lies beside it, if one does.
-func withCaddy(dir, bin string) ([]string, error) {
-	caddy, err := filepath.Abs(filepath.Join(bin, "caddy"))
+// withCaddy is what makes the supervisor run a Caddy, or the one that lies beside it, if one does.
+func withCaddy(dir, bin, caddy string) ([]string, error) {
+	if caddy == "" {
+		caddy = filepath.Join(bin, "caddy")
+	}
+	caddy, err := filepath.Abs(caddy)
 	if err != nil {
 		return nil, err
 	}

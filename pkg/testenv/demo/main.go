@@ -45,19 +45,20 @@ const settle = time.Minute
 func main() {
 	agenttest.Main() // the scripted agents are this program
 	bin := flag.String("bin", "bin", "folder of supervisor and supervisor-keeper")
+	caddy := flag.String("caddy", "", "the Caddy of -deeds; the one in the folder of -bin, if there is one, when it is not given")
 	crowd := flag.Int("crowd", 0, "that many more services, which sleep")
 	empty := flag.Bool("empty", false, "leave the world out")
 	deeds := flag.Bool("deeds", false, "update, repair, scan and talk about the world, with Caddy before it")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *bin, *crowd, *empty, *deeds); err != nil {
+	if err := run(ctx, *bin, *crowd, *empty, *deeds, *caddy); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, bin string, crowd int, empty, deeds bool) error {
+func run(ctx context.Context, bin string, crowd int, empty, deeds bool, caddy string) error {
 	house, err := os.MkdirTemp("", "svdemo")
 	if err != nil {
 		return err
@@ -76,7 +77,7 @@ func run(ctx context.Context, bin string, crowd int, empty, deeds bool) error {
 		if err := prepare(dir, projects); err != nil {
 			return err
 		}
-		if routes, err = withCaddy(dir, bin); err != nil {
+		if routes, err = withCaddy(dir, bin, caddy); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,8 @@ export interface PageRow {
 	load?: () => Promise<{ default: unknown }>;
 }
 
+/** Without an agent, those of these pages that are of use then are reached from others. */
+const withAgent = () => live.agents.some((a) => a.ready);
 const service = () => import('./service/Service.svelte');
 
 export const pages: PageRow[] = [
@@ -32,7 +34,6 @@ export const pages: PageRow[] = [
 	{ path: '/services/:name', title: 'Service', under: '/', load: service },
 	{ path: '/services/:name/:tab', title: 'Service', under: '/', load: service },
 	{ path: '/new', title: 'New service', under: '/', load: () => import('./new/New.svelte') },
-	{ path: '/onboard', title: 'Onboard a project', under: '/', load: () => import('./onboard/Onboard.svelte') },
 	{ path: '/logs', title: 'Logs', icon: 'logs', primary: true, load: () => import('./logs/Logs.svelte') },
 	{ path: '/charts', title: 'Metrics', icon: 'metrics', load: () => import('./metrics/Metrics.svelte') },
 	{ path: '/cron', title: 'Cron', icon: 'cron', primary: true, load: () => import('./cron/Cron.svelte') },
@@ -42,7 +43,9 @@ export const pages: PageRow[] = [
 	{ path: '/caddy', title: 'Caddy', icon: 'caddy', load: () => import('./caddy/Caddy.svelte') },
 	{ path: '/jobs', title: 'Jobs', icon: 'jobs', load: () => import('./jobs/Jobs.svelte') },
 	{ path: '/jobs/:id', title: 'Job', under: '/jobs', load: () => import('./jobs/Jobs.svelte') },
-	{ path: '/chat', title: 'Chat', icon: 'chat', when: () => live.agents.some((a) => a.ready), load: () => import('./chat/Chat.svelte') },
+	{ path: '/chat', title: 'Chat', icon: 'chat', when: withAgent, load: () => import('./chat/Chat.svelte') },
+	{ path: '/fixes', title: 'Fixes', icon: 'wand', when: withAgent, load: () => import('./fixes/Fixes.svelte') },
+	{ path: '/onboard', title: 'Onboard', icon: 'folder', when: withAgent, load: () => import('./onboard/Onboard.svelte') },
 	{ path: '/events', title: 'Events', icon: 'events', primary: true, load: () => import('./events/Events.svelte') },
 	{ path: '/settings', title: 'Settings', icon: 'settings', load: () => import('./settings/Settings.svelte') },
 ];

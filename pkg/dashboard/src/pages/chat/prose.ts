@@ -1,17 +1,19 @@
 // What an assistant writes, as pieces to show: no HTML is made of it, so that nothing in it can be more than text. Pure.
 
-export type Piece = { kind: 'code'; text: string; language: string } | { kind: 'text'; spans: Span[]; list?: boolean; head?: boolean };
+export type Piece = { kind: 'code'; text: string; language: string } | { kind: 'text'; spans: Span[]; mark?: string; head?: boolean };
 export interface Span {
-	kind: 'plain' | 'code' | 'strong';
+	kind: 'plain' | 'code' | 'strong' | 'em';
 	text: string;
 }
 
 export function spans(text: string): Span[] {
 	const out: Span[] = [];
 	let from = 0;
-	for (const m of text.matchAll(/`([^`\n]+)`|\*\*([^*\n]+)\*\*/g)) {
+	for (const m of text.matchAll(/`([^`\n]+)`|\*\*([^*\n]+)\*\*|(?<![\w*])\*(?![\s*])([^*\n]*[^*\s])\*(?![\w*])/g)) {
 		if (m.index > from) out.push({ kind: 'plain', text: text.slice(from, m.index) });
-		out.push(m[1] !== undefined ? { kind: 'code', text: m[1] } : { kind: 'strong', text: m[2] as string });
+		if (m[1] !== undefined) out.push({ kind: 'code', text: m[1] });
+		else if (m[2] !== undefined) out.push({ kind: 'strong', text: m[2] });
+		else out.push({ kind: 'em', text: m[3] as string });
 		from = m.index + m[0].length;
 	}
 	if (from < text.length) out.push({ kind: 'plain', text: text.slice(from) });
@@ -24,11 +26,11 @@ export function pieces(text: string): Piece[] {
 	let from = 0;
 	const prose = (part: string) => {
 		for (const block of part.split(/\n{2,}/)) {
-			for (const line of block.trim() === '' ? [] : block.split(/\n(?=\s*(?:[-*]|\d+\.)\s)|\n(?=#)/)) {
-				const list = /^\s*(?:[-*]|\d+\.)\s/.test(line);
+			for (const line of block.trim() === '' ? [] : block.split(/(?<=^#{1,6}\s[^\n]*)\n|\n(?=\s*(?:[-*]|\d+\.)\s)|\n(?=#)/m)) {
+				const item = /^\s*(?:[-*]|(\d+\.))\s+/.exec(line);
 				const head = /^#{1,6}\s/.test(line);
-				const body = line.trim().replace(/^(?:[-*]\s+|#{1,6}\s+)/, '');
-				out.push({ kind: 'text', spans: spans(body), ...(list ? { list } : {}), ...(head ? { head } : {}) });
+				const body = line.slice(item?.[0].length).trim().replace(/^#{1,6}\s+/, '');
+				out.push({ kind: 'text', spans: spans(body), ...(item ? { mark: item[1] ?? '•' } : {}), ...(head ? { head } : {}) });
 			}
 		}
 	};
