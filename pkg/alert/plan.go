@@ -131,6 +131,11 @@ func judge(rule Rule, o *Observation, told bool) verdict {
 		v.holds = v.known && !*o.Ready
 		v.firing = fmt.Sprintf("has not been ready for %s", s.NotReadyFor)
 		return v
+	case UpdateFailed:
+		return verdict{
+			watched: s.UpdateFailed, known: o.UpdateFailed != nil, holds: o.UpdateFailed != nil && *o.UpdateFailed,
+			firing: "was not updated, and what ran before runs on: " + o.UpdateError, well: "is as its manifest says again",
+		}
 	case CronFailed:
 		v := verdict{watched: s.CronFailure, known: o.FailedRuns != nil, well: "succeeded again"}
 		if v.known {

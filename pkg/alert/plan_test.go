@@ -38,6 +38,9 @@ func TestDecide(t *testing.T) {
 		return service(Spec{MemoryOver: gib}, func(o *Observation) { o.MemoryBytes = &n })
 	}
 	failed := func(n int) Observation { return service(cron, func(o *Observation) { o.FailedRuns = &n }) }
+	update := func(failed *bool) Observation {
+		return service(Spec{UpdateFailed: true}, func(o *Observation) { o.UpdateFailed, o.UpdateError = failed, "exited with code 1" })
+	}
 	stopped := func(o Observation) Observation { o.Wanted = false; return o }
 
 	tests := []struct {
@@ -109,6 +112,13 @@ func TestDecide(t *testing.T) {
 			{1, service(Spec{CronFailure: true, FailuresInRow: 3}, func(o *Observation) { o.FailedRuns = new(3) }), "+CronFailed", "failed 3 times in a row", 0},
 			{2, service(Spec{CronFailure: true, FailuresInRow: 3}, func(o *Observation) { o.FailedRuns = new(1) }), "", "", 0},
 		}},
+		{"an update that is given up, and the next one", []seen{
+			{0, update(nil), "", "", 0},
+			{1, update(new(true)), "+UpdateFailed", "what ran before runs on: exited with code 1", 0},
+			{2, update(nil), "", "", 0},
+			{3, update(new(true)), "", "", 0},
+			{4, update(new(false)), "-UpdateFailed", "as its manifest says", 0},
+		}},
 		{"a missed run", []seen{
 			{0, service(cron, func(o *Observation) { o.MissedAt = t0.Add(-time.Minute) }), "+CronMissed", "did not run at 2026-01-01T11:59:00Z", 0},
 			{1, service(cron, nil), "-CronMissed", "ran again", 0},
@@ -156,7 +166,7 @@ func TestDecideTellsInPairs(t *testing.T) {
 		var state objectState
 		now := t0
 		open, began := map[Rule]bool{}, map[Rule]time.Time{}
-		spec := Spec{CrashLoop: true, NotReadyFor: time.Minute, CronFailure: true, MissedRun: true, MemoryOver: 100, DiskOver: 100}
+		spec := Spec{CrashLoop: true, NotReadyFor: time.Minute, CronFailure: true, MissedRun: true, MemoryOver: 100, DiskOver: 100, UpdateFailed: true}
 		for range rapid.IntRange(1, 60).Draw(t, "looks") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 600).Draw(t, "seconds")) * time.Second)
 			o := Observation{
@@ -165,6 +175,9 @@ func TestDecideTellsInPairs(t *testing.T) {
 			}
 			if rapid.Bool().Draw(t, "readiness known") {
 				o.Ready = new(rapid.Bool().Draw(t, "ready"))
+			}
+			if rapid.Bool().Draw(t, "update known") {
+				o.UpdateFailed = new(rapid.Bool().Draw(t, "update failed"))
 			}
 			if rapid.Bool().Draw(t, "runs known") {
 				o.FailedRuns = new(rapid.IntRange(0, 2).Draw(t, "failed"))

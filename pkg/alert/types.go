@@ -13,6 +13,8 @@ const (
 	NotReady Rule = "NotReady"
 	// CronFailed holds when the last run of a cron job failed.
 	CronFailed Rule = "CronFailed"
+	// UpdateFailed holds while the last update of a service is one that was given up.
+	UpdateFailed Rule = "UpdateFailed"
 	// CronMissed holds when a run was due and did not happen.
 	CronMissed Rule = "CronMissed"
 	// Memory holds while a service uses more memory than it should.
@@ -24,7 +26,9 @@ const (
 )
 
 // rules in the order in which alerts of one moment are told.
-func rules() []Rule { return []Rule{CrashLoop, NotReady, CronFailed, CronMissed, Memory, Disk} }
+func rules() []Rule {
+	return []Rule{CrashLoop, NotReady, UpdateFailed, CronFailed, CronMissed, Memory, Disk}
+}
 
 // Spec says which rules are watched for an object. The zero value watches none.
 type Spec struct {
@@ -35,6 +39,8 @@ type Spec struct {
 	CrashLoopAfter int
 	// NotReadyFor is how long a service may be unready; 0 does not watch.
 	NotReadyFor time.Duration
+	// UpdateFailed watches for updates that are given up.
+	UpdateFailed bool
 	// CronFailure watches for FailuresInRow failed runs; 0 means 1.
 	CronFailure   bool
 	FailuresInRow int
@@ -60,6 +66,9 @@ type Observation struct {
 	Ready    *bool
 	// UnreadySince is when it ceased to be ready; zero means when that was first observed.
 	UnreadySince time.Time
+	// UpdateFailed is whether the last update of a service was given up, and UpdateError why; nil while one is under way.
+	UpdateFailed *bool
+	UpdateError  string
 	// FailedRuns counts the runs of a cron job that failed in a row; nil while none has ended.
 	FailedRuns *int
 	// MissedAt is the instant of the last run that did not happen; zero when there is none, or one has begun since.

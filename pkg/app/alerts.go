@@ -59,6 +59,13 @@ func (m *measuring) look(key v1.Key, st *v1.ServiceStatus) {
 			o.UnreadySince = c.LastTransitionTime
 		}
 	}
+	if ro := st.Rollout; ro == nil || ro.Phase != v1.RolloutProgressing {
+		failed := ro != nil && ro.Phase == v1.RolloutFailed
+		o.UpdateFailed = &failed
+		if failed {
+			o.UpdateError = ro.Message
+		}
+	}
 	if snap := m.sampler.Latest(); snap != nil {
 		amounts(&o, snap)
 	}
@@ -94,7 +101,7 @@ func rules(a *v1.Alerts) alert.Spec {
 	}
 	on := func(b *bool) bool { return b == nil || *b }
 	return alert.Spec{
-		Channels: a.Channels, CrashLoop: on(a.CrashLoop), NotReadyFor: a.NotReadyFor.Or(v1.DefaultNotReadyFor),
+		Channels: a.Channels, CrashLoop: on(a.CrashLoop), UpdateFailed: on(a.UpdateFailed), NotReadyFor: a.NotReadyFor.Or(v1.DefaultNotReadyFor),
 		CronFailure: on(a.CronFailure), MissedRun: on(a.MissedRun), MemoryOver: int64(a.MemoryOver), DiskOver: int64(a.DiskOver),
 	}
 }
