@@ -15,7 +15,7 @@
 //	src/lib/live/          the one event stream, shared by all tabs, and the store that it feeds
 //	src/lib/               router, formats, theme, toasts, keys
 //	bench/tail.mjs         how many frames and lines a second a live tail makes, and what it holds
-//	e2e/                   the browser tests, run by dashboard_test.go against a real supervisor
+//	e2e/                   the browser tests, run by e2e_test.go against a real supervisor, and the pictures; world.mjs has the table of pages for both
 //
 // # Adding a page
 //

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/philiporange/supervisor/pkg/caddy/caddytest"
 	"github.com/philiporange/supervisor/pkg/testenv"
 )
 
@@ -24,6 +25,7 @@ func TestMain(m *testing.M) {
 
 // TestInBrowser goes through the story of a service with Chromium; e2e/run.mjs tells it.
 func TestInBrowser(t *testing.T) {
+	t.Parallel()
 	e := testenv.Start(t, "MONITOR_INTERVAL=5s")
 	token, err := os.ReadFile(filepath.Join(e.Dir, "token"))
 	if err != nil {
@@ -62,5 +64,21 @@ func TestInBrowser(t *testing.T) {
 	}
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("%v\n%s", err, errs.String())
+	}
+}
+
+// TestTour goes through the pages of routes, updates, repairs, scans and conversations with what really happened; e2e/tour.mjs says how.
+func TestTour(t *testing.T) {
+	t.Parallel()
+	demo := filepath.Join(t.TempDir(), "demo")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-tags", "sqlite_fts5,nomsgpack", "-o", demo, "./pkg/testenv/demo")
+	build.Dir = filepath.Join("..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the demo: %v\n%s", err, out)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", "tour.mjs", demo, "-bin", testenv.New(t).Bin, "-caddy", caddytest.Program(t))
+	cmd.Dir = "e2e"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
 }
