@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"syscall"
 	"time"
@@ -27,3 +28,8 @@ func RunsAs(uid int, wanted, configured string, allowRoot bool) (name string, ui
 
 // Expand fills a template in.
 var Expand = expand
+
+// Enter is Runner.enter.
+func (r *Runner) Enter(ctx context.Context, home string) (leave func(), err error) {
+	return r.enter(ctx, home)
+}

@@ -67,6 +67,7 @@ type Runner struct {
 	mu       sync.Mutex
 	versions map[string]version // by path, size and time
 	sessions map[*Session]bool
+	doors    map[string]chan struct{} // by home
 	closed   bool
 }
 
@@ -93,7 +94,7 @@ func NewRunner(ctx context.Context, c Config) (*Runner, error) {
 			return nil, err
 		}
 	}
-	r := &Runner{config: c, slots: make(chan struct{}, c.Turns), versions: map[string]version{}, sessions: map[*Session]bool{}}
+	r := &Runner{config: c, slots: make(chan struct{}, c.Turns), versions: map[string]version{}, sessions: map[*Session]bool{}, doors: map[string]chan struct{}{}}
 	if err := os.MkdirAll(r.notes(), 0o700); err != nil {
 		return nil, fmt.Errorf("make the folder of agents: %w", err)
 	}
@@ -190,11 +191,34 @@ func (r *Runner) Start(ctx context.Context, q Request) (*Session, error) {
 	if plan.spec.Protocol == ProtocolText {
 		return s, nil
 	}
-	if err := s.connect(ctx); err != nil {
+	leave, err := r.enter(ctx, r.homePath(&plan.spec, plan.who))
+	if err == nil {
+		err = s.connect(ctx)
+		leave()
+	}
+	if err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// enter lets one agent at a time come up in a home, until leave is called: what agents set up there at their first start, such as a
+// database, they do not expect to be set up twice at once.
+func (r *Runner) enter(ctx context.Context, home string) (leave func(), err error) {
+	r.mu.Lock()
+	door := r.doors[home]
+	if door == nil {
+		door = make(chan struct{}, 1)
+		r.doors[home] = door
+	}
+	r.mu.Unlock()
+	select {
+	case door <- struct{}{}:
+		return func() { <-door }, nil
+	case <-ctx.Done():
+		return func() {}, context.Cause(ctx)
+	}
 }
 
 func (r *Runner) register(s *Session) error {

@@ -401,3 +401,40 @@ func TestATextAgent(t *testing.T) {
 		t.Errorf("one that cannot be held to reading: %v", err)
 	}
 }
+
+// Agents that share a home come up one after the other.
+func TestOneAgentAtATimeComesUpInAHome(t *testing.T) {
+	t.Parallel()
+	r, err := agent.NewRunner(t.Context(), agent.Config{Specs: agent.Builtin(), Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	leave, err := r.Enter(t.Context(), "/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other, err := r.Enter(t.Context(), "/b"); err != nil {
+		t.Errorf("another home: %v", err)
+	} else {
+		other()
+	}
+	impatient, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("gone")
+	cancel(gone)
+	if second, err := r.Enter(impatient, "/a"); !errors.Is(err, gone) {
+		t.Errorf("a second one in a home: %v", err)
+	} else {
+		second()
+	}
+	entered := make(chan error, 1)
+	go func() {
+		next, err := r.Enter(t.Context(), "/a")
+		next()
+		entered <- err
+	}()
+	leave()
+	if err := <-entered; err != nil {
+		t.Errorf("after the first: %v", err)
+	}
+}
